@@ -1,0 +1,120 @@
+//! Events: facts in the newest shape. One struct a kind; [`Event`] is any of them.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+pub mod account;
+pub mod channel;
+pub mod order;
+pub mod store;
+pub mod wallet;
+
+use crate::{
+    AccountRegistered, AccountUnregistered, LifecycleAdopted, ListingAdded, OrderPlaced, OrderStep,
+    PasswordChanged, SessionClosed, SessionOpened, SettingsAdopted, StockAdded, StoreOpened,
+    WalletCharged, WalletWithdrawn,
+};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident($payload:ty) = $kind:literal v $version:literal,)*) => {
+        /// A fact, in the newest shape of its kind.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Event {
+            $($(#[$doc])* $variant($payload),)*
+        }
+
+        /// Every kind that is written today, with the version it is written in.
+        pub const KINDS: &[(&str, u16)] = &[$(($kind, $version)),*];
+
+        impl Event {
+            /// The kind as recorded, `order.placed` for example.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $kind,)* }
+            }
+
+            /// The version in which this kind is written today.
+            pub fn version(&self) -> u16 {
+                match self { $(Self::$variant(_) => $version,)* }
+            }
+
+            /// The payload as it is recorded.
+            pub fn payload(&self) -> Box<RawValue> {
+                match self { $(Self::$variant(payload) => raw(payload),)* }
+            }
+
+            /// The JSON Schema of every kind and version that is written today.
+            pub fn schemas() -> Vec<(&'static str, u16, schemars::Schema)> {
+                vec![$(($kind, $version, schemars::schema_for!($payload))),*]
+            }
+        }
+    };
+}
+
+events! {
+    /// Somebody has an account.
+    AccountRegistered(AccountRegistered) = "account.registered" v 1,
+    /// An account has a new password.
+    PasswordChanged(PasswordChanged) = "account.password_changed" v 1,
+    /// An account is given up.
+    AccountUnregistered(AccountUnregistered) = "account.unregistered" v 1,
+    /// Somebody has logged in.
+    SessionOpened(SessionOpened) = "session.opened" v 1,
+    /// Somebody has logged out.
+    SessionClosed(SessionClosed) = "session.closed" v 1,
+    /// A store is open.
+    StoreOpened(StoreOpened) = "store.opened" v 1,
+    /// A store sells one thing more.
+    ListingAdded(ListingAdded) = "listing.added" v 1,
+    /// A listing has more on its shelf.
+    StockAdded(StockAdded) = "stock.added" v 1,
+    /// Money has come into a wallet from outside.
+    WalletCharged(WalletCharged) = "wallet.charged" v 1,
+    /// Money has left a wallet for outside.
+    WalletWithdrawn(WalletWithdrawn) = "wallet.withdrawn" v 1,
+    /// An order exists.
+    OrderPlaced(OrderPlaced) = "order.placed" v 1,
+    /// An order is paid.
+    OrderPaid(OrderStep) = "order.paid" v 1,
+    /// An order is cancelled by somebody.
+    OrderCancelled(OrderStep) = "order.cancelled" v 1,
+    /// An order ran out of time.
+    OrderExpired(OrderStep) = "order.expired" v 1,
+    /// An order is on its way.
+    OrderShipped(OrderStep) = "order.shipped" v 1,
+    /// An order has arrived.
+    OrderReceived(OrderStep) = "order.received" v 1,
+    /// A channel has a new life cycle for the orders placed from here on.
+    LifecycleAdopted(LifecycleAdopted) = "lifecycle.adopted" v 1,
+    /// A channel has new settings for the decisions made from here on.
+    SettingsAdopted(SettingsAdopted) = "settings.adopted" v 1,
+}
+
+impl Event {
+    /// The step of an order that this event is, placing aside.
+    pub fn as_step(&self) -> Option<&OrderStep> {
+        match self {
+            Self::OrderPaid(step)
+            | Self::OrderCancelled(step)
+            | Self::OrderExpired(step)
+            | Self::OrderShipped(step)
+            | Self::OrderReceived(step) => Some(step),
+            Self::AccountRegistered(_)
+            | Self::PasswordChanged(_)
+            | Self::AccountUnregistered(_)
+            | Self::SessionOpened(_)
+            | Self::SessionClosed(_)
+            | Self::StoreOpened(_)
+            | Self::ListingAdded(_)
+            | Self::StockAdded(_)
+            | Self::WalletCharged(_)
+            | Self::WalletWithdrawn(_)
+            | Self::OrderPlaced(_)
+            | Self::LifecycleAdopted(_)
+            | Self::SettingsAdopted(_) => None,
+        }
+    }
+}
+
+fn raw(payload: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(payload).expect("payloads have text keys and no failing parts")
+}

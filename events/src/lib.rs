@@ -1,0 +1,36 @@
+//! What docket records, and how to read it: ids, money, sealed fields, events, commits.
+//!
+//! A fact never changes once written: a new shape gets a new version and one more arm in
+//! [`decode`], so every journal can be replayed. A consumer of docket's events depends on this
+//! crate alone.
+//!
+//! **Invariant:** this crate does no I/O, reads no clock and opens no sealed field.
+
+pub mod codec;
+pub mod commit;
+pub mod envelope;
+pub mod event;
+pub mod ids;
+pub mod money;
+pub mod sealed;
+
+pub use codec::{DecodeError, decode, decode_event};
+pub use commit::{Commit, CommitError, Hash, Head, RecordedDecision};
+pub use envelope::{DecisionHeader, Envelope, KeyRecord, OrderReceipt, Receipt, Recorded};
+pub use event::account::{
+    AccountRegistered, AccountUnregistered, PasswordChanged, SessionClosed, SessionOpened,
+};
+pub use event::channel::{LifecycleAdopted, SettingsAdopted};
+pub use event::order::{
+    By, DeadlineChange, Effect, Kind, Line, Method, OrderPlaced, OrderRef, OrderStep, Payable,
+    PayableChange, PayableState, Phase, StockLine, StockMove, StockWord,
+};
+pub use event::store::{ListingAdded, StockAdded, StoreOpened};
+pub use event::wallet::{MoneyMove, Pot, WalletCharged, WalletWithdrawn};
+pub use event::{Event, KINDS};
+pub use ids::{
+    AccountId, Channel, CommandId, CommitNumber, Digest, Epoch, EventId, IdempotencyKey,
+    InvalidName, Millis, OrderId, OrderNumber, PayableId, Position, Sku, StoreId, Subject,
+};
+pub use money::{Currency, Money};
+pub use sealed::{InvalidSealed, Sealed, WrappedKey};

@@ -1,0 +1,107 @@
+//! A batch: the changes of many events, folded, so that each key is written once.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::store::{Change, Error, Store, from_json};
+
+/// Rows as they are after the events taken in so far, over those that the store has.
+pub struct Batch<'a> {
+    store: &'a dyn Store,
+    changes: HashMap<Vec<u8>, Pending>,
+}
+
+/// What becomes of a key.
+struct Pending {
+    value: Option<Vec<u8>>,
+    /// The store has no such key, so that removing it again leaves nothing to write.
+    fresh: bool,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn over(store: &'a dyn Store) -> Self {
+        Self { store, changes: HashMap::new() }
+    }
+
+    /// The value of a key: the batch's own, else the store's.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Error> {
+        match self.changes.get(key) {
+            Some(pending) => Ok(pending.value.as_deref().map(Cow::Borrowed)),
+            None => Ok(self.store.get(key)?.map(Cow::Owned)),
+        }
+    }
+
+    /// The value of a key, read as JSON.
+    pub fn get_json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        self.get(key)?.map(|value| from_json(key, &value)).transpose()
+    }
+
+    /// The value of a key, to be changed in place. Counts as a change whether or not it is one.
+    pub fn modify(&mut self, key: Vec<u8>) -> Result<&mut Option<Vec<u8>>, Error> {
+        let pending = match self.changes.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let value = self.store.get(unknown.key())?;
+                let fresh = value.is_none();
+                unknown.insert(Pending { value, fresh })
+            }
+        };
+        Ok(&mut pending.value)
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.set(key, value, false);
+    }
+
+    /// Sets a key that has no value until now.
+    pub fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.set(key, value, true);
+    }
+
+    /// Sets a key to a value as JSON.
+    pub fn put_json(&mut self, key: Vec<u8>, value: &impl Serialize) {
+        self.put(key, to_json(value));
+    }
+
+    /// Sets a key that has no value until now to a value as JSON.
+    pub fn insert_json(&mut self, key: Vec<u8>, value: &impl Serialize) {
+        self.insert(key, to_json(value));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        match self.changes.entry(key) {
+            Entry::Occupied(known) if known.get().fresh => drop(known.remove()),
+            Entry::Occupied(mut known) => known.get_mut().value = None,
+            Entry::Vacant(unknown) => {
+                unknown.insert(Pending { value: None, fresh: false });
+            }
+        }
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Vec<u8>, fresh: bool) {
+        match self.changes.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().value = Some(value),
+            Entry::Vacant(unknown) => {
+                unknown.insert(Pending { value: Some(value), fresh });
+            }
+        }
+    }
+
+    /// What is to be written, in no order.
+    pub(crate) fn into_changes(self) -> Vec<Change> {
+        self.changes.into_iter().map(|(key, pending)| (key, pending.value)).collect()
+    }
+}
+
+/// A row as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    serde_json::to_writer(&mut bytes, value).expect("rows have text keys and no failing parts");
+    bytes
+}

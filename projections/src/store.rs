@@ -1,0 +1,268 @@
+//! Where rows lie: a small trait, so that another store can be measured, and sled behind it.
+
+use std::{
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use events::Position;
+use serde::de::DeserializeOwned;
+
+use crate::folder;
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// A key and what becomes of it: a value, or nothing.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Ordered bytes in a folder. What is written together is there together or not at all, after a
+/// crash too.
+pub trait Store: Send + Sync {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// What lies from `range.start` up to, but without, `range.end`, in the order of the keys.
+    fn range<'a>(
+        &'a self,
+        range: Range<&[u8]>,
+    ) -> Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>;
+
+    /// Writes all changes, each of another key, together.
+    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error>;
+
+    /// Hands everything written to the operating system.
+    fn flush(&self) -> Result<(), Error>;
+}
+
+/// What can go wrong with a view.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// sled refused.
+    #[error("{doing}: {source}")]
+    Sled {
+        /// What was being done.
+        doing: &'static str,
+        /// What sled said.
+        source: sled::Error,
+    },
+    /// Somebody else has the view's folder open.
+    #[error("{path} is in use by another process")]
+    Locked {
+        /// The folder.
+        path: String,
+    },
+    /// A row is not what was written.
+    #[error("row {key} cannot be read: {reason}")]
+    Row {
+        /// The key, as an escaped byte string.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An event speaks of what the rows do not have, or does not fit them.
+    #[error("event {position} does not fit the rows: {reason}")]
+    Unfit {
+        /// Where the event stands.
+        position: Position,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Events were handed over that do not follow the mark.
+    #[error("event {found} was handed over where {expected} belongs")]
+    Gap {
+        /// The next position.
+        expected: Position,
+        /// The position found.
+        found: Position,
+    },
+    /// The store panicked, now or before.
+    #[error("the store panicked: {0}")]
+    Panicked(String),
+    /// The view was closed.
+    #[error("the view is closed")]
+    Closed,
+}
+
+impl Error {
+    pub(crate) fn row(key: &[u8], reason: impl ToString) -> Self {
+        Self::Row { key: key.escape_ascii().to_string(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing: format!("{doing} {}", path.display()), source }
+    }
+
+    /// Whether this says that the rows are wrong, so that only folding them again helps.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Row { .. } | Self::Unfit { .. } | Self::Panicked(_) => true,
+            Self::Sled { source, .. } => !matches!(source, sled::Error::Io(_)),
+            Self::Io { .. } | Self::Locked { .. } | Self::Gap { .. } | Self::Closed => false,
+        }
+    }
+}
+
+/// Rows in a sled folder, all in its default tree, where a batch is atomic.
+pub struct SledStore(sled::Db);
+
+impl SledStore {
+    /// Opens or makes the folder, with a cache of so many bytes.
+    pub fn open(path: &Path, cache_bytes: u64) -> Result<Box<dyn Store>, Error> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(Some(500));
+        match config.open() {
+            Ok(db) => Ok(Box::new(Self(db))),
+            // sled has no kind of its own for this.
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                Err(Error::Locked { path: path.display().to_string() })
+            }
+            Err(source) => Err(Error::Sled { doing: "opening the view", source }),
+        }
+    }
+}
+
+fn reading(source: sled::Error) -> Error {
+    Error::Sled { doing: "reading the view", source }
+}
+
+fn writing(source: sled::Error) -> Error {
+    Error::Sled { doing: "writing the view", source }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.0.get(key).map_err(reading)?.map(|value| value.to_vec()))
+    }
+
+    fn range<'a>(
+        &'a self,
+        range: Range<&[u8]>,
+    ) -> Box<dyn Iterator<Item = Result<Pair, Error>> + 'a> {
+        let pairs = self.0.range(range);
+        Box::new(
+            pairs.map(|pair| {
+                pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(reading)
+            }),
+        )
+    }
+
+    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.0.apply_batch(batch).map_err(writing)
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        self.0.flush().map_err(writing).map(drop)
+    }
+}
+
+/// The rows of one view, to be read from any thread; cheap to clone. What a query reads in one go
+/// is of one moment: no batch is written meanwhile.
+#[derive(Clone)]
+pub struct Rows(Arc<Shared>);
+
+struct Shared {
+    folder: PathBuf,
+    /// Readers share it; the projection takes it alone to write. Empty once closed.
+    store: RwLock<Option<Box<dyn Store>>>,
+    writes: AtomicU64,
+}
+
+impl Rows {
+    pub(crate) fn new(folder: PathBuf, store: Box<dyn Store>) -> Self {
+        let store = RwLock::new(Some(store));
+        Self(Arc::new(Shared { folder, store, writes: AtomicU64::new(0) }))
+    }
+
+    /// Keys written since the view was opened, marks included.
+    pub fn writes(&self) -> u64 {
+        self.0.writes.load(Ordering::Relaxed)
+    }
+
+    /// Every row, in the order of the keys, the mark left out: two views that hold the same events
+    /// give the same bytes. Takes all of it into memory: for tests and comparisons.
+    pub fn dump(&self) -> Result<Vec<Pair>, Error> {
+        self.read(|store| store.range(&[1]..&[u8::MAX; 4]).collect())
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Asks the store something, in one go. Should the answer be that rows are wrong, the view is
+    /// rebuilt when it is next opened.
+    pub(crate) fn read<T>(
+        &self,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let store = self.0.store.read().map_err(|_| panicked())?;
+        let answer = ask(store.as_deref().ok_or(Error::Closed)?);
+        answer.inspect_err(|error| self.noted(error))
+    }
+
+    /// The row of a key, read as JSON.
+    pub(crate) fn get_json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        self.read(|store| match store.get(key)? {
+            Some(value) => from_json(key, &value).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    /// Writes while nobody reads; counts the keys.
+    pub(crate) fn write(&self, changes: Vec<Change>) -> Result<(), Error> {
+        let keys = changes.len() as u64;
+        let store = self.0.store.write().map_err(|_| panicked())?;
+        let store = store.as_deref().ok_or(Error::Closed)?;
+        store.write(&mut changes.into_iter()).inspect_err(|error| self.noted(error))?;
+        self.0.writes.fetch_add(keys, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes the store away, so that the folder is free; puts another there.
+    pub(crate) fn replace(&self, other: Option<Box<dyn Store>>) -> Option<Box<dyn Store>> {
+        let mut store = match self.0.store.write() {
+            Ok(store) => store,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        std::mem::replace(&mut *store, other)
+    }
+
+    /// Remembers damage in the folder itself, for the next opening.
+    pub(crate) fn noted(&self, error: &Error) {
+        if error.is_damage() {
+            // Should this fail too, the next query of the row says so again.
+            let _ = fs::write(self.0.folder.join(folder::REBUILD), error.to_string());
+        }
+    }
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(value).map_err(|error| Error::row(key, error))
+}
+
+fn panicked() -> Error {
+    Error::Panicked("while it was written".to_owned())
+}

@@ -1,0 +1,144 @@
+//! The pure core: what is so ([`World`]), what somebody wants ([`Command`]), what follows from it
+//! ([`decide`]) and what that changes ([`World::evolve`]).
+//!
+//! **Invariant:** no async, no clock, no randomness, no I/O: ids and times arrive in the command.
+//! The same journal always gives the same world, and the same world, command and time the same
+//! decision. Channels are told apart by their life cycles alone.
+
+use events::{AccountId, Event, Millis, OrderReceipt, StoreId, Subject};
+
+mod account;
+mod channel;
+mod command;
+mod keys;
+pub mod lifecycle;
+mod order;
+mod rejection;
+mod store;
+mod wallet;
+mod world;
+
+pub use command::{Action, Caller, Command, Credential, Place};
+pub use keys::{Keys, Scope, Taken};
+pub use order::DECISION_BYTES_MAX;
+pub use rejection::Rejection;
+pub use world::{
+    Account, ChannelState, InForce, LineStock, Listing, Order, PayableEntry, Pots, Store, World,
+};
+
+/// What a command leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// What becomes fact, all or nothing; none where the command changes nothing.
+    pub events: Vec<(Subject, Event)>,
+    /// What the answer may say of orders.
+    pub orders: Vec<OrderReceipt>,
+    /// The version of the life cycle that was asked, if one was.
+    pub lifecycle: Option<u32>,
+}
+
+/// What follows from a command, or why nothing does. `now` is when it will have been recorded.
+pub fn decide(world: &World, command: &Command, now: Millis) -> Result<Decided, Rejection> {
+    let it = &Deciding { world, command, now };
+    match &command.action {
+        Action::Register { account, login, login_sealed, password } => {
+            account::register(it, *account, *login, login_sealed, password)
+        }
+        Action::ChangePassword { password } => account::change_password(it, password),
+        Action::Unregister => account::unregister(it),
+        Action::OpenSession { token, expires_at, terminal } => {
+            account::open_session(it, *token, *expires_at, terminal.as_ref())
+        }
+        Action::CloseSession { token } => account::close_session(it, *token),
+        Action::OpenStore { store } => store::open_store(it, store),
+        Action::AddListing(listing) => store::add_listing(it, listing),
+        Action::AddStock { store, sku, quantity } => store::add_stock(it, store, sku, *quantity),
+        Action::Fund { amount } => wallet::fund(it, *amount),
+        Action::Place(place) => order::place(it, place),
+        Action::Step { order, store, word } => order::step(it, *order, store.as_ref(), *word),
+        Action::AdoptLifecycle { digest, text } => channel::adopt_lifecycle(it, *digest, text),
+        Action::AdoptSettings { overrides } => channel::adopt_settings(it, overrides),
+    }
+}
+
+/// Whether the proof that came with a command still holds: the account is there, its session is
+/// live, its password is the one that was checked.
+pub fn authentic(world: &World, command: &Command, now: Millis) -> Result<(), Rejection> {
+    Deciding { world, command, now }.authentic()
+}
+
+/// What a decision is made from.
+#[derive(Clone, Copy)]
+struct Deciding<'a> {
+    world: &'a World,
+    command: &'a Command,
+    now: Millis,
+}
+
+impl<'a> Deciding<'a> {
+    fn channel(&self) -> Option<&'a ChannelState> {
+        self.world.channels.get(&self.command.channel)
+    }
+
+    fn store(&self, store: &StoreId) -> Option<&'a Store> {
+        self.channel()?.stores.get(store)
+    }
+
+    /// The account the caller names, proven or not; `None` for docket's own commands.
+    fn account(&self) -> Result<Option<(AccountId, &'a Account)>, Rejection> {
+        match &self.command.caller {
+            Caller::System | Caller::Timer => Ok(None),
+            Caller::Login(_) | Caller::Somebody { account: None, .. } => {
+                Err(Rejection::AccountUnknown)
+            }
+            Caller::Somebody { account: Some(id), .. } => {
+                let account = self.world.accounts.get(id).ok_or(Rejection::AccountUnknown)?;
+                if account.channel == self.command.channel {
+                    Ok(Some((*id, account)))
+                } else {
+                    Err(Rejection::AccountUnknown)
+                }
+            }
+        }
+    }
+
+    fn authentic(&self) -> Result<(), Rejection> {
+        let Caller::Somebody { credential, .. } = &self.command.caller else {
+            return match self.command.caller {
+                Caller::Login(_) => Err(Rejection::Unauthenticated),
+                _ => Ok(()),
+            };
+        };
+        let Some((_, account)) = self.account()? else { return Ok(()) };
+        let holds = match credential {
+            Credential::Failed => false,
+            Credential::Waived => true,
+            Credential::Verified { session: None, password: None } => false,
+            Credential::Verified { session, password } => {
+                let live = |token| {
+                    let mut sessions = account.sessions.iter();
+                    sessions.any(|(known, expires_at)| *known == token && *expires_at > self.now)
+                };
+                session.is_none_or(live) && password.is_none_or(|it| it == account.password)
+            }
+        };
+        if holds { Ok(()) } else { Err(Rejection::Unauthenticated) }
+    }
+
+    /// The account the caller is, proven.
+    fn proven(&self) -> Result<(AccountId, &'a Account), Rejection> {
+        let account = self.account()?;
+        self.authentic()?;
+        account.ok_or(Rejection::AccountUnknown)
+    }
+}
+
+impl Decided {
+    fn nothing() -> Self {
+        Self { events: Vec::new(), orders: Vec::new(), lifecycle: None }
+    }
+
+    fn one(subject: Subject, event: Event) -> Self {
+        Self { events: vec![(subject, event)], ..Self::nothing() }
+    }
+}

@@ -1,0 +1,82 @@
+//! Accounts and sessions.
+
+use events::{
+    AccountId, AccountRegistered, AccountUnregistered, Digest, Event, Millis, Money, MoneyMove,
+    PasswordChanged, Pot, Sealed, SessionClosed, SessionOpened, Subject,
+};
+
+use super::{Decided, Deciding, Rejection, world::Account};
+
+pub(super) fn register(
+    it: &Deciding<'_>,
+    account: AccountId,
+    login: Digest,
+    login_sealed: &Sealed,
+    password: &Sealed,
+) -> Result<Decided, Rejection> {
+    if it.world.logins.contains_key(&(it.command.channel.clone(), login)) {
+        return Err(Rejection::LoginTaken);
+    }
+    let event = AccountRegistered {
+        account,
+        login,
+        login_sealed: login_sealed.clone(),
+        password: password.clone(),
+    };
+    Ok(Decided::one(Subject::account(account), Event::AccountRegistered(event)))
+}
+
+pub(super) fn change_password(it: &Deciding<'_>, password: &Sealed) -> Result<Decided, Rejection> {
+    let (id, account) = it.proven()?;
+    let closed = tokens(account);
+    let event = PasswordChanged { account: id, password: password.clone(), closed };
+    Ok(Decided::one(Subject::account(id), Event::PasswordChanged(event)))
+}
+
+/// An account goes only when nothing of its is under way; its balance is paid out.
+pub(super) fn unregister(it: &Deciding<'_>) -> Result<Decided, Rejection> {
+    let (id, account) = it.proven()?;
+    if account.open_orders > 0 {
+        return Err(Rejection::StillOpen("orders that are neither finished nor cancelled"));
+    }
+    let selling = |store| it.store(store).is_some_and(|store| store.open_orders > 0);
+    if account.stores.iter().any(selling) {
+        return Err(Rejection::StillOpen("a store with orders neither finished nor cancelled"));
+    }
+    let balances = account.wallet.iter().filter(|(_, minor)| **minor > 0);
+    let paid_out = balances.map(|(currency, minor)| MoneyMove {
+        from: Pot::Wallet(id),
+        to: Pot::Outside,
+        amount: Money { minor: *minor, currency: *currency },
+    });
+    let event = AccountUnregistered {
+        account: id,
+        login: account.login,
+        closed: tokens(account),
+        money: paid_out.collect(),
+    };
+    Ok(Decided::one(Subject::account(id), Event::AccountUnregistered(event)))
+}
+
+pub(super) fn open_session(
+    it: &Deciding<'_>,
+    token: Digest,
+    expires_at: Millis,
+    terminal: Option<&Sealed>,
+) -> Result<Decided, Rejection> {
+    let (id, account) = it.proven()?;
+    let closed = tokens(account);
+    let event =
+        SessionOpened { account: id, token, expires_at, terminal: terminal.cloned(), closed };
+    Ok(Decided::one(Subject::account(id), Event::SessionOpened(event)))
+}
+
+pub(super) fn close_session(it: &Deciding<'_>, token: Digest) -> Result<Decided, Rejection> {
+    let (id, _) = it.proven()?;
+    let event = SessionClosed { account: id, token };
+    Ok(Decided::one(Subject::account(id), Event::SessionClosed(event)))
+}
+
+fn tokens(account: &Account) -> Vec<Digest> {
+    account.sessions.iter().map(|(token, _)| *token).collect()
+}

@@ -1,0 +1,67 @@
+//! What a channel decides by comes into force through the journal, so that a replay and every
+//! node agree on it.
+
+use std::collections::BTreeMap;
+
+use events::{Digest, Event, LifecycleAdopted, SettingsAdopted, Subject};
+
+use super::{
+    ChannelState, Decided, Deciding, Rejection,
+    lifecycle::{Lifecycle, Settings, Word},
+    order::SUPPORTED,
+};
+
+/// A higher version comes into force for orders placed from here on; the one in force already
+/// changes nothing; any other is refused.
+pub(super) fn adopt_lifecycle(
+    it: &Deciding<'_>,
+    digest: Digest,
+    text: &str,
+) -> Result<Decided, Rejection> {
+    it.authentic()?;
+    let channel = &it.command.channel;
+    let lifecycle = Lifecycle::parse(channel, text).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Rejection::LifecycleBad(lines.join("\n"))
+    })?;
+    let unknown = Word::ALL
+        .iter()
+        .find(|word| !SUPPORTED.contains(word) && lifecycle.roles(**word).next().is_some());
+    if let Some(word) = unknown {
+        let reason =
+            format!("this docket does not record {:?} yet; take its rows out", word.as_str());
+        return Err(Rejection::LifecycleBad(reason));
+    }
+    let version = lifecycle.version();
+    match it.channel().and_then(ChannelState::newest) {
+        Some(known) if known.lifecycle.version() == version && known.digest == digest => {
+            Ok(Decided::nothing())
+        }
+        Some(known) if known.lifecycle.version() >= version => {
+            Err(Rejection::LifecycleOld { version, current: known.lifecycle.version() })
+        }
+        _ => {
+            let event = LifecycleAdopted { version, digest, text: text.to_owned() };
+            Ok(Decided::one(Subject::lifecycle(channel), Event::LifecycleAdopted(event)))
+        }
+    }
+}
+
+/// The life cycle's defaults and what the site puts over them, when that differs from what was
+/// recorded last.
+pub(super) fn adopt_settings(
+    it: &Deciding<'_>,
+    overrides: &BTreeMap<String, String>,
+) -> Result<Decided, Rejection> {
+    it.authentic()?;
+    let state = it.channel().ok_or(Rejection::NoLifecycle)?;
+    let in_force = state.newest().ok_or(Rejection::NoLifecycle)?;
+    let settings = Settings::override_with(in_force.lifecycle.default_settings(), overrides)
+        .map_err(|problem| Rejection::SettingBad(problem.to_string()))?;
+    let values = settings.to_texts();
+    if state.settings_number > 0 && state.settings == values {
+        return Ok(Decided::nothing());
+    }
+    let event = SettingsAdopted { number: state.settings_number + 1, values };
+    Ok(Decided::one(Subject::settings(&it.command.channel), Event::SettingsAdopted(event)))
+}

@@ -1,0 +1,188 @@
+//! Commands: what somebody asks for, with all that a decision needs and the world does not know.
+
+use events::{
+    AccountId, Channel, CommandId, Digest, Kind, ListingAdded, Method, Millis, Money, OrderId,
+    OrderNumber, Sealed, Sku, StoreId,
+};
+
+use super::lifecycle::Word;
+
+/// One request to change the world. Ids and times in it were made at the edge.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Names the command, and through it its events.
+    pub id: CommandId,
+    /// The channel it belongs to.
+    pub channel: Channel,
+    /// Who asks.
+    pub caller: Caller,
+    /// What for.
+    pub action: Action,
+}
+
+/// Who gives a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// docket itself, when it starts.
+    System,
+    /// A deadline that is due.
+    Timer,
+    /// Somebody without an account who proves to know a login name's password, or gives a new one.
+    Login(Digest),
+    /// Somebody with an account, or who says so.
+    Somebody {
+        /// The account named; `None` where the name is nobody's.
+        account: Option<AccountId>,
+        /// How well it is proven.
+        credential: Credential,
+    },
+}
+
+impl Caller {
+    /// As a decision's header writes it.
+    pub fn actor(&self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Timer => "timer".to_owned(),
+            Self::Login(login) => format!("login/{login}"),
+            Self::Somebody { account: Some(account), .. } => format!("account/{account}"),
+            Self::Somebody { account: None, .. } => "nobody".to_owned(),
+        }
+    }
+}
+
+/// What the edge found of the proof that a caller is the account it names. [`super::decide`]
+/// checks that it still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// No proof, or a wrong one.
+    Failed,
+    /// The site does not ask for one.
+    Waived,
+    /// Proven.
+    Verified {
+        /// By the digest of a live session's token.
+        session: Option<Digest>,
+        /// By the password, of this version.
+        password: Option<u64>,
+    },
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// A new account.
+    Register {
+        /// Its id, new.
+        account: AccountId,
+        /// Keyed digest of the login name.
+        login: Digest,
+        /// The login name.
+        login_sealed: Sealed,
+        /// The password's hash.
+        password: Sealed,
+    },
+    /// Another password. Ends every session.
+    ChangePassword {
+        /// The new password's hash.
+        password: Sealed,
+    },
+    /// Give the account up.
+    Unregister,
+    /// A session. Replaces the account's others.
+    OpenSession {
+        /// SHA-256 of the token.
+        token: Digest,
+        /// When the token dies by itself.
+        expires_at: Millis,
+        /// What the client calls its device.
+        terminal: Option<Sealed>,
+    },
+    /// The end of a session.
+    CloseSession {
+        /// SHA-256 of the token.
+        token: Digest,
+    },
+    /// A store.
+    OpenStore {
+        /// Its id, as the owner chose it.
+        store: StoreId,
+    },
+    /// One thing more to sell.
+    AddListing(Box<ListingAdded>),
+    /// More on the shelf.
+    AddStock {
+        /// The store.
+        store: StoreId,
+        /// The thing.
+        sku: Sku,
+        /// How many more.
+        quantity: i64,
+    },
+    /// Money into the caller's wallet, or, where negative, out of it.
+    Fund {
+        /// How much.
+        amount: Money,
+    },
+    /// An order.
+    Place(Place),
+    /// A step of an order that exists.
+    Step {
+        /// The order.
+        order: OrderId,
+        /// The store it must be of, where the caller names one.
+        store: Option<StoreId>,
+        /// What to do.
+        word: Word,
+    },
+    /// A life cycle for the channel.
+    AdoptLifecycle {
+        /// SHA-256 of the text.
+        digest: Digest,
+        /// The whole file.
+        text: String,
+    },
+    /// Settings for the channel, over its life cycle's defaults.
+    AdoptSettings {
+        /// What the site overrides, by name.
+        overrides: std::collections::BTreeMap<String, String>,
+    },
+}
+
+impl Action {
+    /// The word a decision's header names it by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register",
+            Self::ChangePassword { .. } => "change_password",
+            Self::Unregister => "unregister",
+            Self::OpenSession { .. } => "open_session",
+            Self::CloseSession { .. } => "close_session",
+            Self::OpenStore { .. } => "open_store",
+            Self::AddListing(_) => "add_listing",
+            Self::AddStock { .. } => "add_stock",
+            Self::Fund { .. } => "fund",
+            Self::Place(_) => "place",
+            Self::Step { word, .. } => word.as_str(),
+            Self::AdoptLifecycle { .. } => "adopt_lifecycle",
+            Self::AdoptSettings { .. } => "adopt_settings",
+        }
+    }
+}
+
+/// An order as it is asked for.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its id, new.
+    pub order: OrderId,
+    /// What people shall call it; made by the channel's scheme.
+    pub number: OrderNumber,
+    /// Where.
+    pub store: StoreId,
+    /// What and how many. Lines of one thing become one, at the place of the first.
+    pub lines: Vec<(Sku, i64)>,
+    /// How it reaches the buyer.
+    pub kind: Kind,
+    /// How it is to be paid.
+    pub method: Method,
+}

@@ -1,0 +1,78 @@
+//! Idempotency keys: which requests were accepted, and what they were told.
+
+use std::collections::{HashMap, VecDeque};
+
+use events::{Channel, CommandId, DecisionHeader, Digest, IdempotencyKey, Millis, Receipt};
+
+/// The keys that accepted commands took and that have not expired.
+#[derive(Debug, Default)]
+pub struct Keys {
+    taken: HashMap<Scope, Taken>,
+    /// In the order of recording; expiry is asked of the oldest first.
+    ages: VecDeque<(Millis, Scope)>,
+}
+
+/// Where a key is unique: one channel, one owner, one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// The channel.
+    pub channel: Channel,
+    /// `account/<id>`, `login/<digest>` or `token/<digest>`.
+    pub owner: String,
+    /// The operation.
+    pub operation: String,
+    /// The key itself.
+    pub key: IdempotencyKey,
+}
+
+/// What the command that took a key was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// HMAC of its request.
+    pub request: Digest,
+    /// The command.
+    pub command: CommandId,
+    /// All that its answer is made of.
+    pub receipt: Receipt,
+}
+
+impl Keys {
+    /// What the command was told that took this key, if one did.
+    pub fn get(&self, scope: &Scope) -> Option<&Taken> {
+        self.taken.get(scope)
+    }
+
+    /// How many keys are remembered.
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// Remembers the key of a decision, if it took one, and forgets those that expired before it.
+    pub fn evolve(&mut self, header: &DecisionHeader) {
+        let now = header.receipt.recorded_at;
+        while self.ages.front().is_some_and(|(expires_at, _)| *expires_at <= now) {
+            if let Some((_, scope)) = self.ages.pop_front() {
+                self.taken.remove(&scope);
+            }
+        }
+        let Some(record) = &header.key else { return };
+        let scope = Scope {
+            channel: header.channel.clone(),
+            owner: record.owner.clone(),
+            operation: record.operation.clone(),
+            key: record.key.clone(),
+        };
+        let taken = Taken {
+            request: record.request,
+            command: header.command,
+            receipt: header.receipt.clone(),
+        };
+        self.ages.push_back((record.expires_at, scope.clone()));
+        self.taken.insert(scope, taken);
+    }
+}

@@ -1,0 +1,392 @@
+//! Orders: placing one, and every step of its life. What is allowed and what follows is said by
+//! the life cycle's rows; here the checks are made and the event is put together, complete.
+
+use std::collections::HashMap;
+
+use events::{
+    By, DeadlineChange, Effect, Event, Line, Millis, Money, MoneyMove, OrderId, OrderPlaced,
+    OrderReceipt, OrderRef, OrderStep, Payable, PayableChange, PayableId, PayableState, Phase, Pot,
+    Sku, StockLine, StockMove, StockWord, StoreId, Subject,
+};
+
+use super::{
+    Caller, ChannelState, Decided, Deciding, InForce, LineStock, Listing, Order, Place, Rejection,
+    Store,
+    lifecycle::{self, Check, DeadlineWord, Due, Facets, MoneyWord, Next, Word},
+};
+
+/// The words whose events exist. A life cycle that uses others is not adopted.
+pub(super) const SUPPORTED: [Word; 6] =
+    [Word::Place, Word::Pay, Word::Cancel, Word::Expire, Word::Ship, Word::Receive];
+
+/// What a decision may weigh in a journal, in bytes.
+pub const DECISION_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejection> {
+    let lines = folded(&place.lines)?;
+    let channel = it.channel().ok_or(Rejection::NoLifecycle)?;
+    let rules = channel.newest().ok_or(Rejection::NoLifecycle)?;
+    fits(rules, &lines)?;
+
+    let facets = Facets { kind: place.kind, method: place.method, ..Facets::default() };
+    let search = || next(rules, None, &facets, Word::Place, &[By::Buyer]);
+    let price = || priced(open_store(it, &place.store)?, &lines);
+    for check in rules.lifecycle.checks(Word::Place) {
+        match check {
+            Check::Account => drop(it.account()?),
+            Check::Credential => it.authentic()?,
+            Check::Store => drop(open_store(it, &place.store)?),
+            Check::Lines => drop(price()?),
+            Check::Phase => drop(search()?),
+            Check::Known | Check::Own | Check::Funds => {}
+        }
+    }
+    let (buyer, _) = it.proven()?;
+    let (next, lines) = (search()?, price()?);
+    if it.world.orders.contains_key(&place.order) || channel.numbers.contains(&place.number) {
+        return Err(Rejection::Invalid { field: "order", reason: "exists already".into() });
+    }
+
+    let version = rules.lifecycle.version();
+    let order = OrderRef {
+        number: place.number.clone(),
+        buyer,
+        store: place.store.clone(),
+        placed_at: it.now,
+    };
+    let total = sum(&lines)?;
+    let payable = (next.to == Phase::AwaitingPayment).then(|| {
+        let id = PayableId::new(place.number.as_str()).expect("a number is as long as a name");
+        Payable { id, amount: total }
+    });
+    let reserves = next.stock().any(|word| word == StockWord::Reserve);
+    let reserved = reserves.then(|| StockMove {
+        word: StockWord::Reserve,
+        store: place.store.clone(),
+        lines: stock_lines(lines.iter().map(|line| (&line.sku, line.quantity))),
+    });
+    let effect = Effect {
+        from: None,
+        to: next.to,
+        stock: reserved.into_iter().collect(),
+        money: Vec::new(),
+        deadlines: deadlines(it, rules, &next, &[])?,
+        payables: Vec::new(),
+    };
+    let receipt = OrderReceipt { id: place.order, number: place.number.clone(), total };
+    let (kind, method) = (place.kind, place.method);
+    let event =
+        OrderPlaced { order, lifecycle: version, kind, method, lines, total, payable, effect };
+    Ok(Decided {
+        events: vec![(Subject::order(place.order), Event::OrderPlaced(event))],
+        orders: vec![receipt],
+        lifecycle: Some(version),
+    })
+}
+
+pub(super) fn step(
+    it: &Deciding<'_>,
+    id: OrderId,
+    store: Option<&StoreId>,
+    word: Word,
+) -> Result<Decided, Rejection> {
+    let channel = it.channel().ok_or(Rejection::NoLifecycle)?;
+    let known = it.world.orders.get(&id).filter(|order| {
+        order.channel == it.command.channel && store.is_none_or(|store| order.store == *store)
+    });
+    let rules = known
+        .and_then(|order| channel.lifecycles.get(&order.lifecycle))
+        .or_else(|| channel.newest())
+        .ok_or(Rejection::NoLifecycle)?;
+    let find = || known.ok_or(Rejection::OrderUnknown { order: id });
+    let roles = known.map(|order| roles(it, order)).unwrap_or_default();
+    let search = || {
+        let order = find()?;
+        next(rules, Some(order.phase), &facets(channel, order), word, &roles)
+    };
+    for check in rules.lifecycle.checks(word) {
+        match check {
+            Check::Account => drop(it.account()?),
+            Check::Credential => it.authentic()?,
+            Check::Store => known_store(it, store)?,
+            Check::Known => drop(find()?),
+            Check::Own => {
+                find()?;
+                if !rules.lifecycle.roles(word).any(|role| roles.contains(&role)) {
+                    return Err(Rejection::NotOwn);
+                }
+            }
+            Check::Phase => drop(search()?),
+            Check::Funds => {
+                let pays = search()?.money().any(|step| step.word == MoneyWord::Hold);
+                if pays && balance(it, find()?) < find()?.total.minor {
+                    return Err(Rejection::Funds);
+                }
+            }
+            Check::Lines => {}
+        }
+    }
+    it.authentic()?;
+    let (order, next) = (find()?, search()?);
+    let step = OrderStep {
+        order: OrderRef {
+            number: order.number.clone(),
+            buyer: order.buyer,
+            store: order.store.clone(),
+            placed_at: order.placed_at,
+        },
+        by: next.by,
+        effect: Effect {
+            from: Some(order.phase),
+            to: next.to,
+            stock: stock(order, &next),
+            money: money(it, channel, order, &next)?,
+            deadlines: deadlines(it, rules, &next, &order.deadlines)?,
+            payables: payables(order, &next),
+        },
+    };
+    let event = match word {
+        Word::Pay => Event::OrderPaid(step),
+        Word::Cancel => Event::OrderCancelled(step),
+        Word::Expire => Event::OrderExpired(step),
+        Word::Ship => Event::OrderShipped(step),
+        Word::Receive => Event::OrderReceived(step),
+        _ => return Err(Rejection::Phase { phase: Some(order.phase), word }),
+    };
+    let receipt = OrderReceipt { id, number: order.number.clone(), total: order.total };
+    Ok(Decided {
+        events: vec![(Subject::order(id), event)],
+        orders: vec![receipt],
+        lifecycle: Some(rules.lifecycle.version()),
+    })
+}
+
+/// Lines of one thing become one, at the place of the first.
+fn folded(asked: &[(Sku, i64)]) -> Result<Vec<(Sku, i64)>, Rejection> {
+    if asked.is_empty() {
+        return Err(Rejection::Invalid { field: "lines", reason: "must not be empty".into() });
+    }
+    let mut places: HashMap<&Sku, usize> = HashMap::with_capacity(asked.len());
+    let mut lines: Vec<(Sku, i64)> = Vec::with_capacity(asked.len());
+    for (sku, quantity) in asked {
+        if *quantity < 1 {
+            return Err(Rejection::Invalid { field: "count", reason: "must be at least 1".into() });
+        }
+        match places.get(sku) {
+            Some(&at) => {
+                lines[at].1 = lines[at].1.checked_add(*quantity).ok_or(Rejection::Overflow)?;
+            }
+            None => {
+                places.insert(sku, lines.len());
+                lines.push((sku.clone(), *quantity));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Refuses more lines than the setting `max_lines` allows, or than a journal takes.
+fn fits(rules: &InForce, lines: &[(Sku, i64)]) -> Result<(), Rejection> {
+    if let Some(most) = rules.settings.integer("max_lines")
+        && lines.len() as i64 > most
+    {
+        let reason = format!("must have at most {most} lines, not {}", lines.len());
+        return Err(Rejection::Invalid { field: "lines", reason });
+    }
+    // Each name stands twice in the event, escaped as JSON; the numbers beside it are bounded.
+    let bytes = 4096 + lines.iter().map(|(sku, _)| 2 * escaped_bytes(sku) + 200).sum::<usize>();
+    if bytes > DECISION_BYTES_MAX { Err(Rejection::TooLarge { bytes }) } else { Ok(()) }
+}
+
+fn escaped_bytes(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    escaped.sum()
+}
+
+/// What lines come to together; there is at least one.
+fn sum(lines: &[Line]) -> Result<Money, Rejection> {
+    let mut amounts = lines.iter().map(|line| line.amount);
+    let first = amounts.next().ok_or(Rejection::Overflow)?;
+    amounts.try_fold(first, Money::checked_add).ok_or(Rejection::Overflow)
+}
+
+fn known_store(it: &Deciding<'_>, store: Option<&StoreId>) -> Result<(), Rejection> {
+    match store {
+        Some(id) if it.store(id).is_none() => Err(Rejection::StoreUnknown { store: id.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// A store where somebody sells.
+fn open_store<'a>(it: &Deciding<'a>, id: &StoreId) -> Result<&'a Store, Rejection> {
+    it.store(id)
+        .filter(|store| it.world.accounts.contains_key(&store.owner))
+        .ok_or_else(|| Rejection::StoreUnknown { store: id.clone() })
+}
+
+/// Each line at the listing's price, if the shelf holds it.
+fn priced(store: &Store, lines: &[(Sku, i64)]) -> Result<Vec<Line>, Rejection> {
+    let priced = lines.iter().map(|(sku, quantity)| {
+        let unknown = || Rejection::SkuUnknown { sku: sku.clone() };
+        let Listing { price, shelf, .. } = store.listings.get(sku).ok_or_else(unknown)?;
+        if shelf < quantity {
+            return Err(Rejection::Short { sku: sku.clone() });
+        }
+        let amount = price.checked_mul(*quantity).ok_or(Rejection::Overflow)?;
+        Ok(Line { sku: sku.clone(), quantity: *quantity, price: *price, amount })
+    });
+    priced.collect()
+}
+
+/// All that the caller is to this order.
+fn roles(it: &Deciding<'_>, order: &Order) -> Vec<By> {
+    match &it.command.caller {
+        Caller::Timer => vec![By::Timer],
+        Caller::System => vec![By::Operator],
+        Caller::Login(_) | Caller::Somebody { account: None, .. } => Vec::new(),
+        Caller::Somebody { account: Some(account), .. } => {
+            let sells = it.store(&order.store).is_some_and(|store| store.owner == *account);
+            let buyer = (order.buyer == *account).then_some(By::Buyer);
+            buyer.into_iter().chain(sells.then_some(By::Seller)).collect()
+        }
+    }
+}
+
+fn facets(channel: &ChannelState, order: &Order) -> Facets {
+    let mut facets = Facets { kind: order.kind, method: order.method, ..Facets::default() };
+    if order.paid {
+        facets.payment = lifecycle::Payment::Captured;
+    }
+    let available = |(sku, quantity): &(Sku, i64)| {
+        let listing = channel.stores.get(&order.store).and_then(|store| store.listings.get(sku));
+        listing.is_some_and(|listing| listing.shelf >= *quantity)
+    };
+    if order.stock == LineStock::None && !order.lines.iter().all(available) {
+        facets.stock = lifecycle::Stock::Short;
+    }
+    facets
+}
+
+fn next<'a>(
+    rules: &'a InForce,
+    phase: Option<Phase>,
+    facets: &Facets,
+    word: Word,
+    roles: &[By],
+) -> Result<Next<'a>, Rejection> {
+    lifecycle::next(&rules.lifecycle, &rules.settings, phase, facets, word, roles)
+        .map_err(|refused| Rejection::Phase { phase: refused.phase, word: refused.command })
+}
+
+fn balance(it: &Deciding<'_>, order: &Order) -> i64 {
+    let account = it.world.accounts.get(&order.buyer);
+    account.and_then(|it| it.wallet.get(&order.total.currency)).copied().unwrap_or(0)
+}
+
+fn stock(order: &Order, next: &Next<'_>) -> Vec<StockMove> {
+    let moves = next.stock().map(|word| StockMove {
+        word,
+        store: order.store.clone(),
+        lines: stock_lines(order.lines.iter().map(|(sku, quantity)| (sku, *quantity))),
+    });
+    moves.collect()
+}
+
+fn stock_lines<'a>(lines: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<StockLine> {
+    lines.map(|(sku, quantity)| StockLine { sku: sku.clone(), quantity }).collect()
+}
+
+/// What the row's money words move, in their order; nothing is moved where nothing is due.
+fn money(
+    it: &Deciding<'_>,
+    channel: &ChannelState,
+    order: &Order,
+    next: &Next<'_>,
+) -> Result<Vec<MoneyMove>, Rejection> {
+    let mut held = order.held;
+    let mut moves = Vec::new();
+    for step in next.money() {
+        let (from, to, minor) = match step.word {
+            MoneyWord::Hold => {
+                if balance(it, order) < order.total.minor {
+                    return Err(Rejection::Funds);
+                }
+                (Pot::Wallet(order.buyer), Pot::Held, order.total.minor)
+            }
+            MoneyWord::Capture => (Pot::Outside, Pot::Held, order.total.minor),
+            MoneyWord::Release => {
+                let store = channel.stores.get(&order.store);
+                let seller = store.map(|store| store.owner).ok_or(Rejection::NotOwn)?;
+                let account = it.world.accounts.get(&seller).ok_or(Rejection::AccountUnknown)?;
+                let of = |pot: &std::collections::BTreeMap<_, i64>| {
+                    pot.get(&order.total.currency).copied().unwrap_or(0)
+                };
+                let most = of(&account.wallet).checked_add(of(&account.held));
+                most.and_then(|most| most.checked_add(held)).ok_or(Rejection::Overflow)?;
+                (Pot::Held, Pot::Wallet(seller), held)
+            }
+            MoneyWord::Refund => (Pot::Held, source(order), held),
+        };
+        held = if to == Pot::Held { held + minor } else { held - minor };
+        if minor > 0 {
+            let amount = Money { minor, currency: order.total.currency };
+            moves.push(MoneyMove { from, to, amount });
+        }
+    }
+    Ok(moves)
+}
+
+/// Where an order's money comes from, and goes back to.
+fn source(order: &Order) -> Pot {
+    match order.method {
+        events::Method::Wallet => Pot::Wallet(order.buyer),
+        events::Method::Online
+        | events::Method::Bank
+        | events::Method::OnDelivery
+        | events::Method::AtStore => Pot::Outside,
+    }
+}
+
+fn deadlines(
+    it: &Deciding<'_>,
+    rules: &InForce,
+    next: &Next<'_>,
+    pending: &[(String, Millis)],
+) -> Result<Vec<DeadlineChange>, Rejection> {
+    let mut changes = Vec::new();
+    for (name, word) in next.deadlines() {
+        let at = match word {
+            DeadlineWord::Set => Some(due(it, rules, name)?),
+            DeadlineWord::Clear if pending.iter().any(|(known, _)| known == name) => None,
+            DeadlineWord::Clear => continue,
+        };
+        changes.push(DeadlineChange { name: name.to_owned(), at });
+    }
+    Ok(changes)
+}
+
+/// When a deadline is due that is set now.
+fn due(it: &Deciding<'_>, rules: &InForce, name: &str) -> Result<Millis, Rejection> {
+    let after = match &rules.lifecycle.deadline(name).map(|rule| &rule.due) {
+        Some(Due::After(setting)) => rules.settings.duration_ms(setting),
+        // No listing carries dates yet, and no such life cycle is adopted.
+        Some(Due::At(_)) | None => None,
+    };
+    let at = it.now.0.checked_add(after.ok_or(Rejection::Overflow)?);
+    at.map(Millis).ok_or(Rejection::Overflow)
+}
+
+/// Money taken captures what was asked for; an order that ends asks for nothing more.
+fn payables(order: &Order, next: &Next<'_>) -> Vec<PayableChange> {
+    let taken = next.money().any(|step| matches!(step.word, MoneyWord::Hold | MoneyWord::Capture));
+    let state = match (taken, next.to.is_final()) {
+        (true, _) => PayableState::Captured,
+        (false, true) => PayableState::Closed,
+        (false, false) => return Vec::new(),
+    };
+    order.open_payables.iter().map(|id| PayableChange { id: id.clone(), state }).collect()
+}

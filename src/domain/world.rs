@@ -1,0 +1,428 @@
+//! What the writer knows: a fold of the journal, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use events::{
+    AccountId, Channel, Currency, DeadlineChange, Digest, Event, Kind, Method, Millis, Money,
+    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Pot, Recorded, Sku, StockMove,
+    StockWord, StoreId,
+};
+
+use super::{
+    keys::Keys,
+    lifecycle::{Lifecycle, Settings},
+};
+
+/// Everything that decisions depend on.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Every account that is not given up.
+    pub accounts: HashMap<AccountId, Account>,
+    /// Whose login name it is, by its keyed digest.
+    pub logins: HashMap<(Channel, Digest), AccountId>,
+    /// What belongs to each channel.
+    pub channels: HashMap<Channel, ChannelState>,
+    /// Every order.
+    pub orders: HashMap<OrderId, Order>,
+    /// Every deadline that is set, the next first.
+    pub deadlines: BTreeSet<(Millis, OrderId, String)>,
+    /// The idempotency keys that accepted commands took.
+    pub keys: Keys,
+    /// Where all money lies that docket has ever seen; the sum over each currency is zero.
+    pub pots: Pots,
+}
+
+/// Somebody.
+#[derive(Debug)]
+pub struct Account {
+    /// The channel it belongs to.
+    pub channel: Channel,
+    /// Keyed digest of its login name.
+    pub login: Digest,
+    /// Changes with each new password: the position at which it was recorded.
+    pub password: u64,
+    /// Live sessions: digest of the token, and when it dies by itself.
+    pub sessions: Vec<(Digest, Millis)>,
+    /// What its wallet holds, by currency; never negative.
+    pub wallet: BTreeMap<Currency, i64>,
+    /// What is held for orders it placed, by currency: it may come back.
+    pub held: BTreeMap<Currency, i64>,
+    /// How many orders it placed that are not final.
+    pub open_orders: u64,
+    /// The stores it owns.
+    pub stores: Vec<StoreId>,
+}
+
+/// What belongs to one channel.
+#[derive(Debug, Default)]
+pub struct ChannelState {
+    /// Every life cycle ever adopted, by version; open orders live by theirs.
+    pub lifecycles: BTreeMap<u32, InForce>,
+    /// The settings recorded last, as recorded.
+    pub settings: BTreeMap<String, String>,
+    /// Their number; 0 before the first.
+    pub settings_number: u32,
+    /// Every store.
+    pub stores: HashMap<StoreId, Store>,
+    /// Every order number in use.
+    pub numbers: HashSet<OrderNumber>,
+    /// Every payable.
+    pub payables: HashMap<PayableId, PayableEntry>,
+}
+
+/// A life cycle that orders live by.
+#[derive(Debug)]
+pub struct InForce {
+    /// SHA-256 of its text.
+    pub digest: Digest,
+    /// The life cycle.
+    pub lifecycle: Lifecycle,
+    /// Its settings: those recorded last, or its defaults where they say nothing.
+    pub settings: Settings,
+}
+
+/// What a payer is asked for, and for which order.
+#[derive(Debug)]
+pub struct PayableEntry {
+    /// How much.
+    pub amount: Money,
+    /// The order it pays.
+    pub order: OrderId,
+    /// How far it is.
+    pub state: PayableState,
+}
+
+/// A place where things are sold.
+#[derive(Debug)]
+pub struct Store {
+    /// Who sells; the account may be gone.
+    pub owner: AccountId,
+    /// What it sells.
+    pub listings: HashMap<Sku, Listing>,
+    /// How many of its orders are not final.
+    pub open_orders: u64,
+}
+
+/// One thing that is sold.
+#[derive(Debug)]
+pub struct Listing {
+    /// What one costs.
+    pub price: Money,
+    /// How many lie on the shelf; never negative.
+    pub shelf: i64,
+    /// How many are put aside for orders; never negative.
+    pub reserved: i64,
+}
+
+/// An order: a phase and facets that do not depend on each other.
+#[derive(Debug)]
+pub struct Order {
+    /// The channel it belongs to.
+    pub channel: Channel,
+    /// What people call it.
+    pub number: OrderNumber,
+    /// Who placed it.
+    pub buyer: AccountId,
+    /// Where.
+    pub store: StoreId,
+    /// When.
+    pub placed_at: Millis,
+    /// The version of the life cycle that it lives by.
+    pub lifecycle: u32,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How it reaches the buyer.
+    pub kind: Kind,
+    /// How it is to be paid.
+    pub method: Method,
+    /// What was ordered and how many; each thing once.
+    pub lines: Vec<(Sku, i64)>,
+    /// What is to be paid.
+    pub total: Money,
+    /// What is held for it, in minor units of the total's currency.
+    pub held: i64,
+    /// Whether money has come for it, wherever it is now.
+    pub paid: bool,
+    /// Where the things are.
+    pub stock: LineStock,
+    /// Its payables that are open.
+    pub open_payables: Vec<PayableId>,
+    /// Its deadlines that are set.
+    pub deadlines: Vec<(String, Millis)>,
+}
+
+/// Where the things of an order are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineStock {
+    /// On the shelf.
+    None,
+    /// Put aside.
+    Reserved,
+    /// Gone to the buyer.
+    Consumed,
+    /// Put back.
+    Returned,
+}
+
+impl ChannelState {
+    /// The life cycle in force for new orders: the one of the highest version.
+    pub fn newest(&self) -> Option<&InForce> {
+        self.lifecycles.last_key_value().map(|(_, in_force)| in_force)
+    }
+}
+
+/// All money, by pot and currency.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Pots {
+    /// Outside of docket; below zero by what came in.
+    pub outside: BTreeMap<Currency, i128>,
+    /// In wallets.
+    pub wallets: BTreeMap<Currency, i128>,
+    /// Held for orders.
+    pub held: BTreeMap<Currency, i128>,
+}
+
+impl World {
+    /// Applies a fact. Total: history is never refused, and what is written is copied.
+    pub fn evolve(&mut self, recorded: &Recorded) {
+        let channel = &recorded.channel;
+        match &recorded.event {
+            Event::AccountRegistered(it) => {
+                self.logins.insert((channel.clone(), it.login), it.account);
+                let account = Account {
+                    channel: channel.clone(),
+                    login: it.login,
+                    password: recorded.position.0,
+                    sessions: Vec::new(),
+                    wallet: BTreeMap::new(),
+                    held: BTreeMap::new(),
+                    open_orders: 0,
+                    stores: Vec::new(),
+                };
+                self.accounts.insert(it.account, account);
+            }
+            Event::PasswordChanged(it) => {
+                if let Some(account) = self.accounts.get_mut(&it.account) {
+                    account.password = recorded.position.0;
+                    account.close(&it.closed);
+                }
+            }
+            Event::AccountUnregistered(it) => {
+                self.move_money(None, &it.money);
+                self.logins.remove(&(channel.clone(), it.login));
+                self.accounts.remove(&it.account);
+            }
+            Event::SessionOpened(it) => {
+                if let Some(account) = self.accounts.get_mut(&it.account) {
+                    account.close(&it.closed);
+                    account.sessions.push((it.token, it.expires_at));
+                }
+            }
+            Event::SessionClosed(it) => {
+                if let Some(account) = self.accounts.get_mut(&it.account) {
+                    account.close(&[it.token]);
+                }
+            }
+            Event::StoreOpened(it) => {
+                if let Some(account) = self.accounts.get_mut(&it.owner) {
+                    account.stores.push(it.store.clone());
+                }
+                let store = Store { owner: it.owner, listings: HashMap::new(), open_orders: 0 };
+                self.channel_mut(channel).stores.insert(it.store.clone(), store);
+            }
+            Event::ListingAdded(it) => {
+                let listing = Listing { price: it.price, shelf: it.quantity, reserved: 0 };
+                if let Some(store) = self.channel_mut(channel).stores.get_mut(&it.store) {
+                    store.listings.insert(it.sku.clone(), listing);
+                }
+            }
+            Event::StockAdded(it) => {
+                if let Some(listing) = self.listing_mut(channel, &it.store, &it.sku) {
+                    listing.shelf += it.quantity;
+                }
+            }
+            Event::WalletCharged(it) => self.move_money(None, &[it.money]),
+            Event::WalletWithdrawn(it) => self.move_money(None, &[it.money]),
+            Event::OrderPlaced(it) => self.place(recorded, it),
+            Event::OrderPaid(it)
+            | Event::OrderCancelled(it)
+            | Event::OrderExpired(it)
+            | Event::OrderShipped(it)
+            | Event::OrderReceived(it) => {
+                if let Some(id) = recorded.subject.as_order() {
+                    self.apply_effect(channel, id, &it.effect);
+                }
+            }
+            Event::LifecycleAdopted(it) => {
+                // A journal holds no text that was not parsed before it was recorded; one that a
+                // later docket no longer reads leaves the earlier life cycle in force.
+                if let Ok(lifecycle) = Lifecycle::parse(channel, &it.text) {
+                    let state = self.channel_mut(channel);
+                    let settings =
+                        Settings::recorded(lifecycle.default_settings(), &state.settings);
+                    let in_force = InForce { digest: it.digest, lifecycle, settings };
+                    state.lifecycles.insert(it.version, in_force);
+                }
+            }
+            Event::SettingsAdopted(it) => {
+                let state = self.channel_mut(channel);
+                state.settings_number = it.number;
+                state.settings = it.values.clone();
+                for in_force in state.lifecycles.values_mut() {
+                    let defaults = in_force.lifecycle.default_settings();
+                    in_force.settings = Settings::recorded(defaults, &it.values);
+                }
+            }
+        }
+    }
+
+    /// A channel's state, made where there is none.
+    pub fn channel_mut(&mut self, channel: &Channel) -> &mut ChannelState {
+        if !self.channels.contains_key(channel) {
+            self.channels.insert(channel.clone(), ChannelState::default());
+        }
+        self.channels.get_mut(channel).expect("it was just made")
+    }
+
+    fn listing_mut(
+        &mut self,
+        channel: &Channel,
+        store: &StoreId,
+        sku: &Sku,
+    ) -> Option<&mut Listing> {
+        self.channels.get_mut(channel)?.stores.get_mut(store)?.listings.get_mut(sku)
+    }
+
+    fn place(&mut self, recorded: &Recorded, it: &events::OrderPlaced) {
+        let Some(id) = recorded.subject.as_order() else { return };
+        let channel = &recorded.channel;
+        let order = Order {
+            channel: channel.clone(),
+            number: it.order.number.clone(),
+            buyer: it.order.buyer,
+            store: it.order.store.clone(),
+            placed_at: it.order.placed_at,
+            lifecycle: it.lifecycle,
+            phase: it.effect.to,
+            kind: it.kind,
+            method: it.method,
+            lines: it.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
+            total: it.total,
+            held: 0,
+            paid: false,
+            stock: LineStock::None,
+            open_payables: it.payable.iter().map(|payable| payable.id.clone()).collect(),
+            deadlines: Vec::new(),
+        };
+        if let Some(account) = self.accounts.get_mut(&order.buyer) {
+            account.open_orders += 1;
+        }
+        let state = self.channel_mut(channel);
+        if let Some(store) = state.stores.get_mut(&order.store) {
+            store.open_orders += 1;
+        }
+        state.numbers.insert(order.number.clone());
+        if let Some(it) = &it.payable {
+            let entry = PayableEntry { amount: it.amount, order: id, state: PayableState::Open };
+            state.payables.insert(it.id.clone(), entry);
+        }
+        self.orders.insert(id, order);
+        self.apply_effect(channel, id, &it.effect);
+    }
+
+    fn apply_effect(&mut self, channel: &Channel, id: OrderId, effect: &events::Effect) {
+        self.move_money(Some(id), &effect.money);
+        for stock in &effect.stock {
+            self.move_stock(channel, id, stock);
+        }
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        order.phase = effect.to;
+        for DeadlineChange { name, at } in &effect.deadlines {
+            order.deadlines.retain(|(known, due)| {
+                let stays = known != name;
+                if !stays {
+                    self.deadlines.remove(&(*due, id, name.clone()));
+                }
+                stays
+            });
+            if let Some(at) = at {
+                order.deadlines.push((name.clone(), *at));
+                self.deadlines.insert((*at, id, name.clone()));
+            }
+        }
+        let Some(state) = self.channels.get_mut(channel) else { return };
+        for change in &effect.payables {
+            order.open_payables.retain(|open| *open != change.id);
+            if let Some(payable) = state.payables.get_mut(&change.id) {
+                payable.state = change.state;
+            }
+        }
+        if effect.to.is_final() && !effect.from.is_some_and(Phase::is_final) {
+            if let Some(account) = self.accounts.get_mut(&order.buyer) {
+                account.open_orders -= 1;
+            }
+            if let Some(store) = state.stores.get_mut(&order.store) {
+                store.open_orders -= 1;
+            }
+        }
+    }
+
+    fn move_stock(&mut self, channel: &Channel, id: OrderId, stock: &StockMove) {
+        for line in &stock.lines {
+            let Some(listing) = self.listing_mut(channel, &stock.store, &line.sku) else {
+                continue;
+            };
+            let (shelf, reserved) = match stock.word {
+                StockWord::Reserve => (-line.quantity, line.quantity),
+                StockWord::Consume => (0, -line.quantity),
+                StockWord::Return => (line.quantity, -line.quantity),
+            };
+            listing.shelf += shelf;
+            listing.reserved += reserved;
+        }
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.stock = match stock.word {
+                StockWord::Reserve => LineStock::Reserved,
+                StockWord::Consume => LineStock::Consumed,
+                StockWord::Return => LineStock::Returned,
+            };
+        }
+    }
+
+    /// Moves money; `order` is the one that `held` means.
+    fn move_money(&mut self, order: Option<OrderId>, moves: &[MoneyMove]) {
+        for MoneyMove { from, to, amount } in moves {
+            self.add_money(order, *from, amount.currency, -amount.minor);
+            self.add_money(order, *to, amount.currency, amount.minor);
+        }
+    }
+
+    fn add_money(&mut self, order: Option<OrderId>, pot: Pot, currency: Currency, minor: i64) {
+        let total = match pot {
+            Pot::Outside => &mut self.pots.outside,
+            Pot::Wallet(account) => {
+                if let Some(account) = self.accounts.get_mut(&account) {
+                    *account.wallet.entry(currency).or_default() += minor;
+                }
+                &mut self.pots.wallets
+            }
+            Pot::Held => {
+                if let Some(order) = order.and_then(|id| self.orders.get_mut(&id)) {
+                    order.held += minor;
+                    order.paid |= minor > 0;
+                    if let Some(buyer) = self.accounts.get_mut(&order.buyer) {
+                        *buyer.held.entry(currency).or_default() += minor;
+                    }
+                }
+                &mut self.pots.held
+            }
+        };
+        *total.entry(currency).or_default() += i128::from(minor);
+    }
+}
+
+impl Account {
+    fn close(&mut self, tokens: &[Digest]) {
+        self.sessions.retain(|(token, _)| !tokens.contains(token));
+    }
+}

@@ -1,0 +1,285 @@
+//! The single writer: one task owns the [`World`], decides what waits in a bounded queue, appends
+//! what it decided as one commit while it decides the next, and answers.
+//!
+//! **Invariant:** no answer of any kind speaks of what is not durable: an accepted command is
+//! answered when its commit is, a refusal when the newest commit it was decided on is.
+//! **Invariant:** nothing downstream of the journal is ever asked here.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use events::{CommandId, Digest, Head, IdempotencyKey, Millis, Receipt, WrappedKey};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    domain::{Command, Rejection, World},
+    journal::Journal,
+};
+
+mod batch;
+mod credentials;
+mod deadlines;
+mod replay;
+mod writer;
+
+pub use credentials::{Credentials, KnownAccount};
+pub use replay::{ReplayError, replay};
+
+/// Tells the time: milliseconds since 1970, UTC.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// What a site may set about the engine.
+#[derive(Clone)]
+pub struct Options {
+    /// How many commands may wait to be decided; more are answered 503. Default 4096.
+    pub queue_max: usize,
+    /// How many commands are decided in one turn. Default 256.
+    pub turn_max: usize,
+    /// How long a caller waits for an answer, in the queue and after. Default 10 s.
+    pub answer_within: Duration,
+    /// How often deadlines are looked at. Default 200 ms.
+    pub tick: Duration,
+    /// How far the clock may jump ahead between two ticks before deadlines stop. Default 1 h.
+    pub clock_jump_max: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue_max: 4096,
+            turn_max: 256,
+            answer_within: Duration::from_secs(10),
+            tick: Duration::from_millis(200),
+            clock_jump_max: Duration::from_secs(3600),
+            clock: Arc::new(|| Millis(chrono::Utc::now().timestamp_millis())),
+        }
+    }
+}
+
+/// A command, and what belongs to it but not to the decision.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is asked for.
+    pub command: Command,
+    /// The idempotency key that came with it.
+    pub key: Option<KeyUse>,
+    /// What the caller says it belongs together with.
+    pub correlation: Option<String>,
+    /// Keys that the journal stores with the commit, if there is one.
+    pub wrapped: Vec<WrappedKey>,
+}
+
+impl Request {
+    /// A command with nothing beside it.
+    pub fn new(command: Command) -> Self {
+        Self { command, key: None, correlation: None, wrapped: Vec::new() }
+    }
+}
+
+/// An idempotency key as used by one request.
+#[derive(Debug, Clone)]
+pub struct KeyUse {
+    /// Whose key it is.
+    pub owner: KeyOwner,
+    /// What it is used for.
+    pub operation: &'static str,
+    /// The key.
+    pub key: IdempotencyKey,
+    /// HMAC of method, path and raw body.
+    pub request: Digest,
+}
+
+/// Whose an idempotency key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// The calling account's; its credential must hold before the key is looked at.
+    Account,
+    /// A login name's, for calls that carry its password in the body: the same body proves it.
+    Login(Digest),
+    /// A token's, for a call after which the token is dead.
+    Token(Digest),
+}
+
+/// A command that was accepted, now or before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The command that was decided: an earlier one where the key was used before.
+    pub command: CommandId,
+    /// All that the answer is made of.
+    pub receipt: Receipt,
+    /// Whether an earlier request with this key had been accepted.
+    pub replay: bool,
+}
+
+/// All that can stop a command.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The domain says no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// Too many commands wait.
+    #[error("too many requests wait; try again soon")]
+    Full,
+    /// It waited too long and was not decided; nothing has happened.
+    #[error("the request waited too long and was dropped; nothing has happened, try again")]
+    Overdue,
+    /// It was decided, or may have been, and its outcome is not known yet.
+    #[error("no answer in time; the outcome of command {0} is not known yet")]
+    Unknown(CommandId),
+    /// The engine has stopped. Commands that waited may or may not have become durable.
+    #[error("the engine has stopped: {0}")]
+    Stopped(Arc<str>),
+    /// docket is shutting down and takes nothing new.
+    #[error("docket is shutting down")]
+    ShuttingDown,
+}
+
+/// Whether the engine takes commands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum State {
+    /// It does.
+    #[default]
+    Running,
+    /// It finishes what it has.
+    ShuttingDown,
+    /// It has stopped, for this reason.
+    Stopped(Arc<str>),
+}
+
+/// How everything else reaches the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    queue: mpsc::Sender<Waiting>,
+    credentials: Arc<Credentials>,
+    head: watch::Receiver<Head>,
+    state: watch::Receiver<State>,
+    options: Options,
+}
+
+/// The engine's task, and the way to end it.
+pub struct Running {
+    task: JoinHandle<Result<World, Arc<str>>>,
+    state: Arc<watch::Sender<State>>,
+    stop: oneshot::Sender<()>,
+}
+
+struct Waiting {
+    request: Request,
+    deadline: Instant,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Accepted, Error>>;
+
+/// Folds the journal and starts the engine on it. Blocks while it reads; call it off the async
+/// threads, inside a runtime.
+pub fn start(
+    journal: Arc<dyn Journal>,
+    options: Options,
+) -> Result<(Handle, Running), ReplayError> {
+    let credentials = Arc::new(Credentials::default());
+    let mut recorded_at = Millis(0);
+    let (world, head) = replay::replay_with(journal.as_ref(), |recorded| {
+        recorded_at = recorded.recorded_at;
+        credentials.apply(recorded);
+    })?;
+    let (queue, waiting) = mpsc::channel(options.queue_max);
+    let (state, states) = watch::channel(State::Running);
+    let state = Arc::new(state);
+    let (stop, stopped) = oneshot::channel();
+    let handle = Handle {
+        queue,
+        credentials: Arc::clone(&credentials),
+        head: journal.head(),
+        state: states,
+        options: options.clone(),
+    };
+    let state_out = Arc::clone(&state);
+    let writer =
+        writer::Writer::new(world, head, recorded_at, journal, credentials, state_out, options);
+    let task = tokio::spawn(writer.run(waiting, stopped));
+    Ok((handle, Running { task, state, stop }))
+}
+
+impl Handle {
+    /// Gives a command to the engine and waits for its answer, at most as long as the options
+    /// say. A caller that goes away does not undo its command.
+    pub async fn submit(&self, request: Request) -> Result<Accepted, Error> {
+        let command = request.command.id;
+        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + self.options.answer_within;
+        match self.queue.try_send(Waiting { request, deadline, reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Full),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(self.stopped()),
+        }
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.stopped()),
+            Err(_) => Err(Error::Unknown(command)),
+        }
+    }
+
+    /// Who has an account, and what proves it; as durable as every answer.
+    pub fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+
+    /// The newest durable commit. A query that starts now must see this position.
+    pub fn head(&self) -> Head {
+        *self.head.borrow()
+    }
+
+    /// Whether the engine takes commands, and a way to wait for the day it does not.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// How many commands wait to be decided.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// What the engine's clock says.
+    pub fn now(&self) -> Millis {
+        (self.options.clock)()
+    }
+
+    fn stopped(&self) -> Error {
+        match &*self.state.borrow() {
+            State::Stopped(reason) => Error::Stopped(Arc::clone(reason)),
+            State::Running | State::ShuttingDown => Error::ShuttingDown,
+        }
+    }
+}
+
+impl Running {
+    /// Takes nothing new, decides and makes durable what waits, answers it, and gives the world
+    /// back as it stands at the end of the journal; or the reason for which the engine had
+    /// stopped.
+    pub async fn shut_down(self) -> Result<World, Arc<str>> {
+        self.state.send_if_modified(|state| {
+            let was_running = *state == State::Running;
+            if was_running {
+                *state = State::ShuttingDown;
+            }
+            was_running
+        });
+        let _ = self.stop.send(()); // Stopped by itself already, otherwise.
+        self.task.await.expect("the engine does not panic")
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("head", &self.head()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! What was decided and is not yet on its way to the journal.
+
+use std::sync::Arc;
+
+use events::{
+    Channel, Commit, DecisionHeader, Epoch, EventId, Head, KeyRecord, Millis, Position, Receipt,
+    Recorded, RecordedDecision, WrappedKey,
+};
+
+use super::{Accepted, Error, Reply, Request};
+use crate::domain::{Decided, Rejection};
+
+/// What a commit may weigh in every journal, in bytes.
+pub(super) const COMMIT_BYTES_MAX: usize = 512 * 1024;
+/// What a decision may weigh in every journal, in bytes.
+pub(super) const DECISION_BYTES_MAX: usize = crate::domain::DECISION_BYTES_MAX;
+
+/// Decisions that will become one commit, and the answers that wait for it.
+#[derive(Default)]
+pub(super) struct Batch {
+    decisions: Vec<RecordedDecision>,
+    pub(super) events: Vec<Recorded>,
+    keys: Vec<WrappedKey>,
+    bytes: usize,
+    pub(super) answers: Vec<(Reply, Result<Accepted, Error>)>,
+}
+
+/// A decision in its recorded form, not yet in a batch.
+pub(super) struct Encoded {
+    decision: RecordedDecision,
+    pub(super) events: Vec<Recorded>,
+    pub(super) header: DecisionHeader,
+}
+
+impl Batch {
+    /// Whether nothing is decided; answers may wait all the same.
+    pub(super) fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
+    /// Whether one more decision of any size fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes + DECISION_BYTES_MAX <= COMMIT_BYTES_MAX
+    }
+
+    /// Takes a decision in.
+    pub(super) fn push(&mut self, encoded: Encoded, keys: Vec<WrappedKey>) {
+        self.bytes += encoded.decision.bytes();
+        self.decisions.push(encoded.decision);
+        self.events.extend(encoded.events);
+        self.keys.extend(keys);
+    }
+
+    /// Seals the commit that continues `head`, and leaves the events and the answers.
+    pub(super) fn seal(&mut self, head: &Head, epoch: Epoch) -> (Arc<Commit>, Vec<WrappedKey>) {
+        let commit = Commit::seal(head, epoch, std::mem::take(&mut self.decisions));
+        self.bytes = 0;
+        (Arc::new(commit), std::mem::take(&mut self.keys))
+    }
+}
+
+/// Puts a decision into its recorded form, its first event at `first`. Refuses one that no
+/// journal takes.
+pub(super) fn encode(
+    request: &Request,
+    channel: &Channel,
+    decided: Decided,
+    first: Position,
+    now: Millis,
+    key_lives: i64,
+) -> Result<Encoded, Rejection> {
+    let command = &request.command;
+    let count = decided.events.len() as u64;
+    let events: Vec<Recorded> = decided
+        .events
+        .into_iter()
+        .zip(0u32..)
+        .map(|((subject, event), n)| Recorded {
+            position: Position(first.0 + u64::from(n)),
+            id: EventId { command: command.id, n },
+            subject,
+            recorded_at: now,
+            channel: channel.clone(),
+            event,
+        })
+        .collect();
+    let header = DecisionHeader {
+        command: command.id,
+        name: command.action.name().to_owned(),
+        actor: command.caller.actor(),
+        channel: channel.clone(),
+        lifecycle: decided.lifecycle,
+        correlation: request.correlation.clone(),
+        key: request.key.as_ref().map(|used| KeyRecord {
+            owner: used.owner.text(&command.caller),
+            operation: used.operation.to_owned(),
+            key: used.key.clone(),
+            request: used.request,
+            expires_at: Millis(now.0.saturating_add(key_lives)),
+        }),
+        receipt: Receipt {
+            position: Position(first.0 + count - 1),
+            recorded_at: now,
+            orders: decided.orders,
+        },
+        events: count as u32,
+    };
+    let decision = RecordedDecision {
+        header: json(&header),
+        events: events.iter().map(|recorded| json(&recorded.envelope())).collect(),
+    };
+    let bytes = decision.bytes();
+    if bytes > DECISION_BYTES_MAX {
+        return Err(Rejection::TooLarge { bytes });
+    }
+    Ok(Encoded { decision, events, header })
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("headers and envelopes have text keys and no failing parts")
+}

@@ -1,0 +1,64 @@
+//! From the journal to the world.
+
+use events::{CommitError, DecodeError, Head, Position, Recorded};
+
+use crate::{
+    domain::World,
+    journal::{Journal, JournalError},
+};
+
+/// How many events are read at a time.
+const SLICE_EVENTS: usize = 2000;
+
+/// Why a journal cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A commit does not continue the chain.
+    #[error("the journal is damaged: {0}")]
+    Chain(#[from] CommitError),
+    /// An event cannot be understood.
+    #[error("event {position}: {source}")]
+    Decode {
+        /// Where it stands.
+        position: Position,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+/// Folds the whole journal, checking every commit against the one before.
+pub fn replay(journal: &dyn Journal) -> Result<(World, Head), ReplayError> {
+    replay_with(journal, |_| {})
+}
+
+/// Folds the whole journal, and shows each event to somebody else on the way.
+pub(super) fn replay_with(
+    journal: &dyn Journal,
+    mut see: impl FnMut(&Recorded),
+) -> Result<(World, Head), ReplayError> {
+    let mut world = World::default();
+    let mut head = Head::default();
+    loop {
+        let commits = journal.read(head.number, SLICE_EVENTS)?;
+        if commits.is_empty() {
+            return Ok((world, head));
+        }
+        for commit in commits {
+            commit.continues(&head)?;
+            for (header, envelopes) in commit.contents()? {
+                for envelope in envelopes {
+                    let position = envelope.position;
+                    let recorded = Recorded::decode(&envelope)
+                        .map_err(|source| ReplayError::Decode { position, source })?;
+                    world.evolve(&recorded);
+                    see(&recorded);
+                }
+                world.keys.evolve(&header);
+            }
+            head = commit.head();
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The writer's loop.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use events::{Epoch, Head, Millis, Position, Receipt, Recorded};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Accepted, Credentials, Error, KeyOwner, Options, Reply, Request, State, Waiting,
+    batch::{Batch, encode},
+    deadlines::Deadlines,
+};
+use crate::{
+    domain::{self, Caller, Scope, World},
+    journal::{Appending, Journal, JournalError},
+};
+
+/// How long idempotency keys live where a channel's settings do not say: 24 hours.
+const KEY_LIVES_MS: i64 = 24 * 3600 * 1000;
+
+pub(super) struct Writer {
+    world: World,
+    /// The newest commit that was sealed, durable or not.
+    head: Head,
+    /// The newest event that was decided, sealed or not.
+    position: Position,
+    /// When the newest event was recorded; time never goes back from there.
+    recorded_at: Millis,
+    journal: Arc<dyn Journal>,
+    credentials: Arc<Credentials>,
+    state: Arc<watch::Sender<State>>,
+    options: Options,
+    deadlines: Deadlines,
+    batch: Batch,
+    in_flight: Option<InFlight>,
+}
+
+/// A commit on its way, and what waits for it.
+struct InFlight {
+    appending: Appending,
+    since: Instant,
+    events: Vec<Recorded>,
+    answers: Vec<(Reply, Result<Accepted, Error>)>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        world: World,
+        head: Head,
+        recorded_at: Millis,
+        journal: Arc<dyn Journal>,
+        credentials: Arc<Credentials>,
+        state: Arc<watch::Sender<State>>,
+        options: Options,
+    ) -> Self {
+        Self {
+            world,
+            head,
+            position: head.position,
+            recorded_at,
+            journal,
+            credentials,
+            state,
+            deadlines: Deadlines::new(&options),
+            options,
+            batch: Batch::default(),
+            in_flight: None,
+        }
+    }
+
+    /// Runs until it is told to stop and has finished what waits, or until an append fails.
+    pub(super) async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Waiting>,
+        mut stop: oneshot::Receiver<()>,
+    ) -> Result<World, Arc<str>> {
+        let mut tick = interval(self.options.tick);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turn: VecDeque<Waiting> = VecDeque::new();
+        let mut incoming = Vec::new();
+        let (mut stopping, mut drained) = (false, false);
+        loop {
+            let room = self.batch.has_room();
+            tokio::select! {
+                biased;
+                result = appended(&mut self.in_flight) => {
+                    match result {
+                        Ok(done) => self.settle(done),
+                        Err(error) => return Err(self.fail(&error, queue, turn)),
+                    }
+                }
+                _ = &mut stop, if !stopping => {
+                    stopping = true;
+                    queue.close();
+                }
+                _ = tick.tick(), if room && !stopping => self.fire(),
+                count = queue.recv_many(&mut incoming, self.options.turn_max),
+                    if room && turn.is_empty() && !drained =>
+                {
+                    drained = count == 0;
+                    turn.extend(incoming.drain(..));
+                }
+            }
+            while self.batch.has_room()
+                && let Some(waiting) = turn.pop_front()
+            {
+                self.take(waiting);
+            }
+            self.flush();
+            if drained && turn.is_empty() && self.in_flight.is_none() {
+                return Ok(self.world);
+            }
+        }
+    }
+
+    /// Sends what was decided to the journal, unless a commit is on its way.
+    fn flush(&mut self) {
+        if self.in_flight.is_some() || self.batch.is_empty() {
+            return;
+        }
+        let (commit, keys) = self.batch.seal(&self.head, self.epoch());
+        self.head = commit.head();
+        let Batch { events, answers, .. } = std::mem::take(&mut self.batch);
+        metrics::histogram!("docket_commit_events").record(events.len() as f64);
+        let appending = self.journal.append(commit, keys);
+        self.in_flight = Some(InFlight { appending, since: Instant::now(), events, answers });
+    }
+
+    /// A commit is durable: the table of credentials learns it, then its callers.
+    fn settle(&mut self, done: InFlight) {
+        metrics::histogram!("docket_commit_seconds").record(done.since.elapsed().as_secs_f64());
+        for recorded in &done.events {
+            self.credentials.apply(recorded);
+        }
+        for (reply, answer) in done.answers {
+            let _ = reply.send(answer); // The caller may have gone away.
+        }
+    }
+
+    /// On one machine the epoch tells nothing apart: the lock on the folder does.
+    fn epoch(&self) -> Epoch {
+        Epoch(self.head.epoch.0.max(1))
+    }
+
+    fn take(&mut self, Waiting { request, deadline, reply }: Waiting) {
+        if deadline <= Instant::now() {
+            let _ = reply.send(Err(Error::Overdue)); // Nobody may wait any more.
+            return;
+        }
+        let name = request.command.action.name();
+        let answer = self.decide(request);
+        count(name, &answer);
+        self.answer(reply, answer);
+    }
+
+    /// Answers when all that the answer was decided on is durable.
+    fn answer(&mut self, reply: Reply, answer: Result<Accepted, Error>) {
+        if !self.batch.is_empty() {
+            self.batch.answers.push((reply, answer));
+        } else if let Some(in_flight) = &mut self.in_flight {
+            in_flight.answers.push((reply, answer));
+        } else {
+            let _ = reply.send(answer); // The caller may have gone away.
+        }
+    }
+
+    fn decide(&mut self, request: Request) -> Result<Accepted, Error> {
+        let now = Millis((self.options.clock)().0.max(self.recorded_at.0));
+        if let Some(accepted) = self.replayed(&request, now)? {
+            return Ok(accepted);
+        }
+        let decided = domain::decide(&self.world, &request.command, now)?;
+        let command = request.command.id;
+        if decided.events.is_empty() {
+            let (position, orders) = (self.position, decided.orders);
+            let receipt = Receipt { position, recorded_at: now, orders };
+            return Ok(Accepted { command, receipt, replay: false });
+        }
+        let channel = request.command.channel.clone();
+        let in_force = self.world.channels.get(&channel).and_then(|it| it.newest());
+        let lives = in_force.and_then(|it| it.settings.duration_ms("key_ttl"));
+        let first = Position(self.position.0 + 1);
+        let encoded =
+            encode(&request, &channel, decided, first, now, lives.unwrap_or(KEY_LIVES_MS))?;
+        for recorded in &encoded.events {
+            self.world.evolve(recorded);
+        }
+        self.world.keys.evolve(&encoded.header);
+        let receipt = encoded.header.receipt.clone();
+        self.position = receipt.position;
+        self.recorded_at = now;
+        self.batch.push(encoded, request.wrapped);
+        Ok(Accepted { command, receipt, replay: false })
+    }
+
+    /// What an earlier request with the same key was told.
+    fn replayed(&self, request: &Request, now: Millis) -> Result<Option<Accepted>, Error> {
+        let Some(used) = &request.key else { return Ok(None) };
+        let proven = used.owner != KeyOwner::Account
+            || domain::authentic(&self.world, &request.command, now).is_ok();
+        let scope = Scope {
+            channel: request.command.channel.clone(),
+            owner: used.owner.text(&request.command.caller),
+            operation: used.operation.to_owned(),
+            key: used.key.clone(),
+        };
+        match self.world.keys.get(&scope) {
+            Some(taken) if proven && taken.request == used.request => Ok(Some(Accepted {
+                command: taken.command,
+                receipt: taken.receipt.clone(),
+                replay: true,
+            })),
+            Some(_) if proven => Err(Error::KeyReused),
+            Some(_) | None => Ok(None), // Without proof the decision says what is wrong.
+        }
+    }
+
+    fn fire(&mut self) {
+        let now = (self.options.clock)();
+        for (which, request) in self.deadlines.due(&self.world, now) {
+            if !self.batch.has_room() {
+                return; // The next tick finds the rest.
+            }
+            let name = request.command.action.name();
+            let answer = self.decide(request);
+            count(name, &answer);
+            if let Err(reason) = answer {
+                self.deadlines.put_off(which, now, &reason);
+            }
+        }
+    }
+
+    /// Answers everything that waits, and takes nothing more.
+    fn fail(
+        mut self,
+        error: &JournalError,
+        mut queue: mpsc::Receiver<Waiting>,
+        turn: VecDeque<Waiting>,
+    ) -> Arc<str> {
+        let reason: Arc<str> = error.to_string().into();
+        tracing::error!(%reason, "the journal failed; nothing more is taken");
+        self.state.send_replace(State::Stopped(Arc::clone(&reason)));
+        queue.close();
+        let in_flight = self.in_flight.take().map(|it| it.answers).unwrap_or_default();
+        let decided = in_flight.into_iter().chain(self.batch.answers).map(|(reply, _)| reply);
+        let undecided = std::iter::from_fn(|| queue.try_recv().ok());
+        let waiting = turn.into_iter().chain(undecided).map(|waiting| waiting.reply);
+        for reply in decided.chain(waiting) {
+            let _ = reply.send(Err(Error::Stopped(Arc::clone(&reason))));
+        }
+        reason
+    }
+}
+
+/// Waits for the commit that is on its way, for ever if none is.
+async fn appended(slot: &mut Option<InFlight>) -> Result<InFlight, JournalError> {
+    let Some(in_flight) = slot else { return std::future::pending().await };
+    let result = (&mut in_flight.appending).await;
+    let in_flight = slot.take().expect("it was just there");
+    match result {
+        Ok(Ok(())) => Ok(in_flight),
+        Ok(Err(error)) => {
+            *slot = Some(in_flight);
+            Err(error)
+        }
+        Err(_) => {
+            *slot = Some(in_flight);
+            Err(JournalError::Closed("its thread has ended".into()))
+        }
+    }
+}
+
+fn count(name: &'static str, answer: &Result<Accepted, Error>) {
+    let outcome = match answer {
+        Ok(Accepted { replay: true, .. }) => "replayed",
+        Ok(_) => "accepted",
+        Err(_) => "refused",
+    };
+    metrics::counter!("docket_commands_total", "command" => name, "outcome" => outcome)
+        .increment(1);
+}
+
+impl KeyOwner {
+    /// As a decision's header writes it.
+    pub(super) fn text(&self, caller: &Caller) -> String {
+        match self {
+            Self::Account => caller.actor(),
+            Self::Login(login) => format!("login/{login}"),
+            Self::Token(token) => format!("token/{token}"),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! HTTP: limits, health, and the dialects. A dialect translates; it decides nothing about orders,
+//! stock or money.
+//!
+//! **Invariant:** every answer is either refused here for its shape, or comes from the engine or
+//! from a view that has seen every acknowledged write.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    blobs::Blobs,
+    engine::{self, Handle},
+    keys::KeyRing,
+    projector::Views,
+};
+
+pub mod dialects;
+pub mod fields;
+mod health;
+pub mod incoming;
+pub mod lockout;
+pub mod passwords;
+pub mod tokens;
+pub mod trouble;
+
+use dialects::bookstore;
+use lockout::Lockout;
+use passwords::Passwords;
+use tokens::Tokens;
+
+/// What the handlers work with.
+pub struct App {
+    /// Decides commands.
+    pub engine: Handle,
+    /// Answer queries.
+    pub views: Views,
+    /// Seals and opens personal data.
+    pub keys: KeyRing,
+    /// Keeps pictures.
+    pub blobs: Blobs,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Slows down guessing.
+    pub lockout: Lockout,
+    /// Issues and checks sessions' tokens.
+    pub tokens: Tokens,
+    /// Turns to search; each search reads a whole catalogue.
+    pub searches: Arc<Semaphore>,
+    /// What a site may set.
+    pub settings: Settings,
+    /// Renders the metrics as Prometheus reads them; empty where none are kept.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+/// What a site may set about HTTP. Not journaled: no decision depends on it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a query waits for its view to see every acknowledged write. Default 2 s.
+    pub read_within: Duration,
+    /// How long a request may take to arrive. Default 30 s.
+    pub receive_within: Duration,
+    /// What a body may weigh, in bytes, where a route does not say otherwise. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// How long requests in progress may take once docket is told to stop. Default 10 s.
+    pub drain_within: Duration,
+    /// The bookstore dialect's own.
+    pub bookstore: bookstore::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            read_within: Duration::from_secs(2),
+            receive_within: Duration::from_secs(30),
+            body_bytes_max: 1024 * 1024,
+            drain_within: Duration::from_secs(10),
+            bookstore: bookstore::Settings::default(),
+        }
+    }
+}
+
+/// All routes of one docket.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics))
+        .merge(bookstore::router())
+        .fallback(no_such_path)
+        .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// Serves until `stop` resolves, then lets requests in progress finish, `drain_within` at most.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    drain_within: Duration,
+) -> std::io::Result<()> {
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        stop.await;
+        let _ = stopping.send(()); // Serving has ended already, otherwise.
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(signal);
+    let overdue = async {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(drain_within).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serving => served,
+        () = overdue => {
+            tracing::warn!("some requests did not end in time and are dropped");
+            Ok(())
+        }
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    metrics::gauge!("docket_queue_depth").set(app.engine.queued() as f64);
+    for view in app.views.status() {
+        metrics::gauge!("docket_view_lag_events", "view" => view.name.as_str())
+            .set(view.lag_events as f64);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (app.metrics)()).into_response()
+}
+
+async fn no_such_path() -> Response {
+    json(StatusCode::NOT_FOUND, &serde_json::json!({ "message": "no such path" }))
+}
+
+/// What a bug shows to the caller: that it is one, and nothing of its inside.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked; the request is answered 500");
+    let body = serde_json::json!({ "message": "internal error; see the log" });
+    json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+/// Whether the engine still answers, as `/readyz` says it.
+pub(crate) fn trouble(state: &engine::State) -> Option<&str> {
+    match state {
+        engine::State::Running => None,
+        engine::State::ShuttingDown => Some("docket is shutting down"),
+        engine::State::Stopped(reason) => Some(reason),
+    }
+}

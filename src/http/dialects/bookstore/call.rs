@@ -1,0 +1,275 @@
+//! One call: what it brought, who makes it, and the ways to the engine and the views.
+
+use std::sync::Arc;
+
+use events::{Channel, CommandId, Digest, OrderId, Position, WrappedKey};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use super::super::super::{App, fields::Fields, incoming::Incoming, lockout::Attempt};
+use super::{
+    Answer, Operation, Settings,
+    failure::{Failure, Named},
+};
+use crate::{
+    domain::{Action, Caller, Command, Credential},
+    engine::{Accepted, KeyOwner, KeyUse, KnownAccount, Request},
+    keys,
+    projector::ViewName,
+};
+
+/// What a sealed field of this dialect is.
+pub(super) const LOGIN: &str = "login";
+pub(super) const PASSWORD: &str = "password";
+pub(super) const TERMINAL: &str = "terminal";
+
+pub(super) struct Call<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) settings: &'a Settings,
+    pub(super) fields: Fields,
+    operation: Operation,
+    request: Incoming,
+    min_position: Option<Position>,
+}
+
+/// A user as named by `user_id`.
+#[derive(Debug)]
+pub(super) struct User {
+    /// As named.
+    pub(super) name: String,
+    /// Keyed digest of the name.
+    pub(super) login: Digest,
+    /// The account, if the name is somebody's.
+    pub(super) account: Option<KnownAccount>,
+}
+
+/// What came of looking at a password.
+pub(super) struct Checked {
+    pub(super) credential: Credential,
+    attempt: Option<Attempt>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn read(
+        app: &'a Arc<App>,
+        settings: &'a Settings,
+        operation: Operation,
+        request: Incoming,
+    ) -> Result<Self, Failure> {
+        let fields = Fields::parse(&request.body)?;
+        request.idempotency_key()?;
+        let min_position = request.min_position()?;
+        Ok(Self { app, settings, fields, operation, request, min_position })
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.settings.channel
+    }
+
+    /// The user that `user_id` names, or, as some clients write it, `buyer_id`.
+    pub(super) fn user(&self) -> Result<User, Failure> {
+        let field = match self.operation {
+            Operation::CancelOrder | Operation::ReceiveBook | Operation::QueryOrder
+                if !self.fields.has("user_id") && self.fields.has("buyer_id") =>
+            {
+                "buyer_id"
+            }
+            _ => "user_id",
+        };
+        // As every id, it is 1 to 255 bytes long.
+        let name: events::IdempotencyKey = self.fields.name(field)?;
+        let login = self.app.keys.lookup(self.channel(), LOGIN, &name);
+        let account = self.app.engine.credentials().by_login(self.channel(), login);
+        Ok(User { name: name.to_string(), login, account })
+    }
+
+    /// Whether the call names a user at all.
+    pub(super) fn names_user(&self) -> bool {
+        self.fields.has("user_id") || self.fields.has("buyer_id")
+    }
+
+    /// The order that `order_id` names, as named.
+    pub(super) fn order(&self) -> Result<String, Failure> {
+        let name: events::OrderNumber = self.fields.name("order_id")?;
+        Ok(name.to_string())
+    }
+
+    pub(super) fn token(&self) -> Option<&str> {
+        self.request.header("token").filter(|token| !token.is_empty())
+    }
+
+    pub(super) fn token_digest(&self) -> Option<Digest> {
+        self.token().map(keys::token_digest)
+    }
+
+    /// What the token proves of an account: it must be live and that account's. A site that does
+    /// not enforce tokens takes a missing one, but no dead one.
+    pub(super) fn by_token(&self, user: &User) -> Credential {
+        match (self.token_digest(), &user.account) {
+            (None, _) if !self.settings.enforce_token => Credential::Waived,
+            (Some(token), Some(account)) if self.bearer() == Some(account.id) => {
+                Credential::Verified { session: Some(token), password: None }
+            }
+            _ => Credential::Failed,
+        }
+    }
+
+    /// The account whose live session the token is.
+    pub(super) fn bearer(&self) -> Option<events::AccountId> {
+        let now = self.app.engine.now();
+        let token = self.token()?;
+        let signed = self.app.tokens.check(token, now).ok()?;
+        let digest = keys::token_digest(token);
+        let live = self.app.engine.credentials().by_session(self.channel(), digest, now)?;
+        (live == signed).then_some(live)
+    }
+
+    /// What a password proves, on top of what is proven already. A wrong one counts against the
+    /// name and the caller's address; say [`Checked::settle`] what came of the command.
+    pub(super) async fn by_password(
+        &self,
+        user: &User,
+        password: &str,
+        so_far: Credential,
+    ) -> Result<Checked, Failure> {
+        let Some(account) = user.account.as_ref().filter(|_| so_far != Credential::Failed) else {
+            return Ok(Checked { credential: Credential::Failed, attempt: None });
+        };
+        let attempt = self.app.lockout.check(user.login, self.request.address).await?;
+        let ring = self.app.keys.clone();
+        let open = move |sealed: &events::Sealed| ring.open(sealed, PASSWORD);
+        match self.app.passwords.verify(&account.password, open, password).await {
+            Ok(true) => {
+                attempt.succeeded();
+                let session = match so_far {
+                    Credential::Verified { session, .. } => session,
+                    Credential::Waived | Credential::Failed => None,
+                };
+                let password = Some(account.password_version);
+                let credential = Credential::Verified { session, password };
+                Ok(Checked { credential, attempt: None })
+            }
+            Ok(false) => Ok(Checked { credential: Credential::Failed, attempt: Some(attempt) }),
+            Err(error) => {
+                attempt.unused();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives a command to the engine, under the idempotency key that came with the call.
+    pub(super) async fn command(
+        &self,
+        caller: Caller,
+        action: Action,
+        owner: KeyOwner,
+        wrapped: Vec<WrappedKey>,
+        named: &Named<'_>,
+    ) -> Result<Accepted, Failure> {
+        let key = self.request.idempotency_key()?.map(|key| KeyUse {
+            owner,
+            operation: self.operation.name(),
+            key,
+            request: self.request_digest(),
+        });
+        let command = Command {
+            id: CommandId(Uuid::now_v7()),
+            channel: self.channel().clone(),
+            caller,
+            action,
+        };
+        let correlation = self.request.correlation();
+        let request = Request { command, key, correlation, wrapped };
+        self.app.engine.submit(request).await.map_err(|error| Failure::of(error, named))
+    }
+
+    /// The same, by an account and without new keys.
+    pub(super) async fn command_of(
+        &self,
+        user: &User,
+        credential: Credential,
+        action: Action,
+        named: &Named<'_>,
+    ) -> Result<Accepted, Failure> {
+        self.command(user.caller(credential), action, KeyOwner::Account, Vec::new(), named).await
+    }
+
+    /// A command whose answer is a secret: it takes no key.
+    pub(super) async fn secret_command(
+        &self,
+        caller: Caller,
+        action: Action,
+        named: &Named<'_>,
+    ) -> Result<Accepted, Failure> {
+        let id = CommandId(Uuid::now_v7());
+        let command = Command { id, channel: self.channel().clone(), caller, action };
+        let request = Request { correlation: self.request.correlation(), ..Request::new(command) };
+        self.app.engine.submit(request).await.map_err(|error| Failure::of(error, named))
+    }
+
+    /// Waits until a view has seen every write acknowledged so far, and gives the position that
+    /// the answer will have seen.
+    pub(super) async fn fresh(&self, view: ViewName) -> Result<Position, Failure> {
+        let head = self.app.engine.head().position;
+        let position = self.min_position.map_or(head, |least| least.max(head));
+        self.app.views.reached(view, position, self.app.settings.read_within).await?;
+        Ok(position)
+    }
+
+    /// A turn to search: each reads the whole catalogue, so only a few may at once.
+    pub(super) async fn search_turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let turn = Arc::clone(&self.app.searches).acquire_owned();
+        match tokio::time::timeout(self.app.settings.read_within, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Failure::busy("too many searches; try again soon")),
+        }
+    }
+
+    pub(super) fn has_key(&self) -> bool {
+        matches!(self.request.idempotency_key(), Ok(Some(_)))
+    }
+
+    fn request_digest(&self) -> Digest {
+        let Incoming { method, path, body, .. } = &self.request;
+        self.app.keys.request(method.as_str(), path, body)
+    }
+}
+
+impl User {
+    pub(super) fn caller(&self, credential: Credential) -> Caller {
+        Caller::Somebody { account: self.account.as_ref().map(|it| it.id), credential }
+    }
+}
+
+impl Checked {
+    /// Whether the password was right.
+    pub(super) fn proves(&self) -> bool {
+        self.credential != Credential::Failed
+    }
+
+    /// A wrong password in a repeated request whose first was accepted is nobody guessing.
+    pub(super) fn settle(self, reply: &Result<Accepted, Failure>) {
+        let Some(attempt) = self.attempt else { return };
+        match reply {
+            Ok(_) => attempt.unused(),
+            Err(_) => attempt.failed(),
+        }
+    }
+}
+
+impl From<Accepted> for Answer {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            fields: serde_json::Map::new(),
+            replay: accepted.replay,
+            position: Some(accepted.receipt.position),
+        }
+    }
+}
+
+/// The order a text names. Ids are written in one way only; any other text names no order, and
+/// no order has the id of zeroes.
+pub(super) fn order_id(text: &str) -> OrderId {
+    let id: Option<OrderId> = text.parse().ok();
+    id.filter(|id| id.to_string() == text).unwrap_or(OrderId(Uuid::nil()))
+}

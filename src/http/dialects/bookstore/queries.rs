@@ -1,0 +1,245 @@
+//! `/buyer`: what a buyer may ask. Every answer has seen every write that was acknowledged when
+//! the call arrived.
+
+use std::collections::HashSet;
+
+use events::{AccountId, Phase, StoreId};
+use projections::{ListingRow, OrderRow, Owner};
+use serde_json::{Value, json};
+
+use super::{
+    Answer, Reply,
+    call::{Call, order_id},
+    failure::Failure,
+};
+use crate::{domain::Credential, projector::ViewName};
+
+/// A way to search for books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Search {
+    pub(super) by: By,
+    pub(super) within: Within,
+}
+
+/// What of a book is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Title, tags and author.
+    Any,
+    Title,
+    Tag,
+    Author,
+}
+
+/// Where books are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    All,
+    Store,
+}
+
+/// The buyer's orders, cancelled ones left out.
+pub(super) async fn query_order(call: Call<'_>) -> Reply {
+    let buyer =
+        if call.names_user() { named_user(&call)? } else { own_order(&call).await?.order.buyer };
+    let phases = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Cancelled).collect();
+    order_list(&call, buyer, phases).await
+}
+
+/// The buyer's orders in one state.
+pub(super) async fn query_order_para(call: Call<'_>) -> Reply {
+    if !call.fields.has("para") {
+        return Err(call.fields.bad("para", "is missing").into());
+    }
+    by_state(call).await
+}
+
+/// The state of an order; with `para`, the buyer's orders in that state.
+pub(super) async fn query_order_state(call: Call<'_>) -> Reply {
+    if call.fields.has("para") {
+        return by_state(call).await;
+    }
+    let row = own_order(&call).await?;
+    reply(json!({ "order_state": state(row.phase) }))
+}
+
+/// An order, one entry a line.
+pub(super) async fn query_order_detail(call: Call<'_>) -> Reply {
+    let row = own_order(&call).await?;
+    let order_id = call.order()?;
+    let details: Vec<Value> = row
+        .lines
+        .iter()
+        .map(|line| {
+            json!({
+                "order_id": order_id,
+                "book_id": line.sku,
+                "count": line.quantity,
+                "price": line.price.minor,
+                "state": state(row.phase),
+                "store_id": row.order.store,
+                "create_time": row.order.placed_at.0.div_euclid(1000),
+            })
+        })
+        .collect();
+    reply(json!({ "order_detail_list": details }))
+}
+
+pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
+    let field = match search.by {
+        By::Any => "query",
+        By::Title => "title",
+        By::Tag => "tag",
+        By::Author => "author",
+    };
+    let wanted = call.fields.text(field)?.to_lowercase();
+    let first = call.fields.integer_or("first", 1)?;
+    let first = usize::try_from(first).ok().filter(|first| *first > 0);
+    let first = first.ok_or_else(|| call.fields.bad("first", "must be at least 1"))?;
+    let store: Option<StoreId> = match search.within {
+        Within::All => None,
+        Within::Store => Some(call.fields.name("store_id")?),
+    };
+    let open = call.token().is_none() && !call.settings.enforce_token;
+    if !open && call.bearer().is_none() {
+        return Err(Failure::unauthorised());
+    }
+    call.fresh(ViewName::Catalogue).await?;
+    let _turn = call.search_turn().await?;
+    let (channel, size) = (call.channel().clone(), call.settings.page_size);
+    let catalogue = call.app.views.catalogue.clone();
+    let looking = move || {
+        if let Some(store) = &store
+            && catalogue.store(&channel, store)?.is_none()
+        {
+            return Ok(Err(Failure::new(513, format!("non exist store id {store}"))));
+        }
+        let matches = |row: &ListingRow| matches(row, search.by, &wanted);
+        catalogue.search(&channel, store.as_ref(), matches, first, size).map(Ok)
+    };
+    let (total, found) = off_thread(looking).await??;
+    let books: Vec<Value> = found
+        .into_iter()
+        .map(|(store, sku, row)| {
+            let mut book = json!({
+                "book_id": sku,
+                "title": row.title,
+                "price": row.price.minor,
+                "author": row.author.unwrap_or_default(),
+                "tags": row.tags,
+                "stock_level": row.shelf,
+            });
+            if search.within == Within::All {
+                book["store_id"] = json!(store);
+            }
+            book
+        })
+        .collect();
+    reply(json!({ "pages": total.div_ceil(size), "book_list": books }))
+}
+
+async fn by_state(call: Call<'_>) -> Reply {
+    let phase = || match call.fields.value("para").and_then(Value::as_i64) {
+        Some(-1) => Ok(Phase::Cancelled),
+        Some(0) => Ok(Phase::AwaitingPayment),
+        Some(1) => Ok(Phase::Paid),
+        Some(2) => Ok(Phase::Shipped),
+        Some(3) => Ok(Phase::Completed),
+        _ => Err(Failure::bad_state()),
+    };
+    let (buyer, phase) = if call.names_user() {
+        let phase = phase()?;
+        (named_user(&call)?, phase)
+    } else {
+        authorised(&call)?;
+        let phase = phase()?;
+        (own_order(&call).await?.order.buyer, phase)
+    };
+    order_list(&call, buyer, vec![phase]).await
+}
+
+/// The user that the call names and the token proves.
+fn named_user(call: &Call<'_>) -> Result<AccountId, Failure> {
+    let user = call.user()?;
+    let account = user.account.as_ref().ok_or_else(Failure::unauthorised)?;
+    match call.by_token(&user) {
+        Credential::Failed => Err(Failure::unauthorised()),
+        Credential::Waived | Credential::Verified { .. } => Ok(account.id),
+    }
+}
+
+/// The token's user; `None` where the site asks for no token and there is none.
+fn authorised(call: &Call<'_>) -> Result<Option<AccountId>, Failure> {
+    match call.bearer() {
+        Some(account) => Ok(Some(account)),
+        None if call.token().is_none() && !call.settings.enforce_token => Ok(None),
+        None => Err(Failure::unauthorised()),
+    }
+}
+
+/// The order that the call names, if it is the token's user's (or the named user's).
+async fn own_order(call: &Call<'_>) -> Result<OrderRow, Failure> {
+    let order = call.order();
+    let buyer = if call.names_user() { Some(named_user(call)?) } else { authorised(call)? };
+    let order = order?;
+    call.fresh(ViewName::OrderDetail).await?;
+    let (view, id) = (call.app.views.order_detail.clone(), order_id(&order));
+    let channel = call.channel().clone();
+    let row = off_thread(move || view.get(id)).await?;
+    row.filter(|row| row.channel == channel && buyer.is_none_or(|buyer| row.order.buyer == buyer))
+        .ok_or_else(|| Failure::unknown_order(&order))
+}
+
+async fn order_list(call: &Call<'_>, buyer: AccountId, phases: Vec<Phase>) -> Reply {
+    call.fresh(ViewName::OrderList).await?;
+    let view = call.app.views.order_list.clone();
+    let owner = Owner::Buyer(call.channel().clone(), buyer);
+    let ids = off_thread(move || {
+        // An order that changes its phase meanwhile may be met twice.
+        let mut seen = HashSet::new();
+        let rows = view.iter(owner, phases);
+        let ids = rows.map(|row| row.map(|row| row.id));
+        ids.filter(|id| id.as_ref().map_or(true, |id| seen.insert(*id)))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    reply(json!({ "order_list": ids.await? }))
+}
+
+fn state(phase: Phase) -> i64 {
+    match phase {
+        Phase::Cancelled | Phase::Rejected | Phase::Refunded => -1,
+        Phase::AwaitingPayment => 0,
+        Phase::Paid | Phase::Preparing | Phase::Ready | Phase::Refunding => 1,
+        Phase::Shipped | Phase::DeliveryFailed => 2,
+        Phase::Received | Phase::Completed => 3,
+    }
+}
+
+/// Title and author match in part, tags as a whole; none of them minds upper or lower case.
+fn matches(row: &ListingRow, by: By, wanted: &str) -> bool {
+    let title = || row.title.to_lowercase().contains(wanted);
+    let tag = || row.tags.iter().any(|tag| tag.to_lowercase() == wanted);
+    let author = || row.author.as_ref().is_some_and(|it| it.to_lowercase().contains(wanted));
+    match by {
+        By::Any => title() || tag() || author(),
+        By::Title => title(),
+        By::Tag => tag(),
+        By::Author => author(),
+    }
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, projections::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failure::busy("the query was given up; try again")),
+    }
+}
+
+fn reply(fields: Value) -> Reply {
+    match fields {
+        Value::Object(fields) => Ok(Answer { fields, ..Answer::default() }),
+        _ => unreachable!("every reply is written as an object"),
+    }
+}

@@ -1,0 +1,44 @@
+//! Whether docket lives, and whether it can take orders.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde_json::json;
+
+use super::App;
+
+/// The process answers.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when commands are taken and every view follows; 503 with the reason otherwise.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let state = app.engine.state().borrow().clone();
+    let views = app.views.status();
+    let broken = views
+        .iter()
+        .find_map(|view| view.error.as_ref().map(|error| format!("view {}: {error}", view.name)));
+    let reason = super::trouble(&state).map(str::to_owned).or(broken);
+    let views: Vec<_> = views
+        .into_iter()
+        .map(|view| {
+            json!({
+                "name": view.name.as_str(),
+                "version": view.version,
+                "position": view.position,
+                "lag_events": view.lag_events,
+                "lag_seconds": view.lag_ms.map(|ms| ms as f64 / 1000.0),
+                "rebuilding": view.rebuilding,
+            })
+        })
+        .collect();
+    let body = json!({
+        "status": if reason.is_none() { "ready" } else { "not ready" },
+        "reason": reason,
+        "position": app.engine.head().position,
+        "views": views,
+    });
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    super::json(status, &body)
+}

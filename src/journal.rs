@@ -1,0 +1,181 @@
+//! The journal: the only truth. Commits go in at the end, durably, and are read from anywhere.
+//!
+//! **Invariant:** a commit that a reader has seen is durable; positions have no gaps; nothing here
+//! decides what a commit says.
+
+use std::{borrow::Cow, io, sync::Arc};
+
+use events::{
+    Channel, Commit, CommitError, CommitNumber, DecodeError, Envelope, Head, Position, Subject,
+    WrappedKey,
+};
+use serde::Deserialize;
+use tokio::sync::{oneshot, watch};
+
+pub mod memory;
+pub mod sqlite;
+
+pub use memory::MemoryJournal;
+pub use sqlite::SqliteJournal;
+
+/// A place where commits are kept. All methods but [`append`](Journal::append) and
+/// [`head`](Journal::head) block on storage: call them off the async threads.
+pub trait Journal: Send + Sync + 'static {
+    /// Appends one commit, and the keys that it uses for the first time, all or nothing. The
+    /// answer comes when it is durable. Appends become durable in the order of the calls; another
+    /// may be given before the first has answered. After the first error nothing more is taken.
+    fn append(&self, commit: Arc<Commit>, keys: Vec<WrappedKey>) -> Appending;
+
+    /// The newest durable commit, and a way to wait for the next.
+    fn head(&self) -> watch::Receiver<Head>;
+
+    /// The durable commits after `after`, oldest first: whole commits, as many as hold together
+    /// `events_max` events, at least one where there is one.
+    fn read(&self, after: CommitNumber, events_max: usize) -> Result<Vec<Commit>, JournalError>;
+
+    /// What the head was when commit `number` was the newest, or `None` where there is none.
+    fn head_at(&self, number: CommitNumber) -> Result<Option<Head>, JournalError>;
+
+    /// The durable events of one subject after a position, oldest first, at most `limit`.
+    fn read_subject(
+        &self,
+        channel: &Channel,
+        subject: &Subject,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, JournalError>;
+
+    /// A wrapped key by its id, if it was ever stored and is not destroyed.
+    fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError>;
+
+    /// Stores a key of the site's own unless there is one of that id, and gives the one that is
+    /// stored. Durable when it returns.
+    fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError>;
+
+    /// Destroys a key, if it is there, so that nothing of it is left in the journal's files.
+    /// Durable when it returns; after an error it may be called again to finish.
+    fn destroy_key(&self, id: &str) -> Result<(), JournalError>;
+}
+
+/// Resolves when an append is durable, or has failed.
+pub type Appending = oneshot::Receiver<Result<(), JournalError>>;
+
+/// The world failing: nothing here is anybody's fault inside docket, corruption aside.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file system refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// SQLite refused: disk full, an I/O error, a damaged file.
+    #[error("{doing}: {source}")]
+    Sqlite {
+        /// What was being done.
+        doing: String,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The journal's folder, or a file in it, may not be written.
+    #[error(
+        "cannot write in {dir}: {source}; give docket's user write permission or name another \
+         folder with --data"
+    )]
+    Unwritable {
+        /// The folder.
+        dir: String,
+        /// What the system or SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// SQLite, or the file system below it, does not give what durability needs.
+    #[error("{path}: SQLite's {setting} must be {needed} and is {found}")]
+    Setting {
+        /// The journal's file.
+        path: String,
+        /// What was asked for, as SQLite calls it.
+        setting: &'static str,
+        /// What it must be.
+        needed: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A key was to be stored under an id that another key has.
+    #[error("another key is stored as {id}")]
+    KeyTaken {
+        /// The id.
+        id: String,
+    },
+    /// Another docket has this journal open.
+    #[error(
+        "{path} is in use by another docket; stop it first, or name another folder with --data"
+    )]
+    Locked {
+        /// The lock file.
+        path: String,
+    },
+    /// The file is of a format this docket does not read.
+    #[error("the journal's format is {found}; this docket reads format {expected}")]
+    Format {
+        /// What the file says.
+        found: String,
+        /// What this docket reads.
+        expected: String,
+    },
+    /// A commit does not continue the chain.
+    #[error("the journal is damaged: {0}")]
+    Chain(#[from] CommitError),
+    /// An event cannot be read.
+    #[error("event {position}: {source}")]
+    Decode {
+        /// Where it stands.
+        position: Position,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// An append before this one failed, or the journal was closed.
+    #[error("the journal takes nothing more: {0}")]
+    Closed(String),
+}
+
+/// Whether a commit follows `head`, its hash aside: the writer that sealed it has just computed
+/// that, and every reader computes it again.
+fn follows(commit: &Commit, head: &Head) -> Result<(), CommitError> {
+    let number = commit.number;
+    let expected = CommitNumber(head.number.0 + 1);
+    if number != expected {
+        return Err(CommitError::Number { expected, found: number });
+    }
+    if commit.prev_hash != head.hash {
+        let (expected, found) = (head.hash, commit.prev_hash);
+        return Err(CommitError::Chain { number, expected, found });
+    }
+    if commit.epoch < head.epoch {
+        return Err(CommitError::Epoch { number, expected: head.epoch, found: commit.epoch });
+    }
+    let expected = Position(head.position.0 + 1);
+    if commit.first_position != expected {
+        return Err(CommitError::Position { number, expected, found: commit.first_position });
+    }
+    Ok(())
+}
+
+/// What a journal looks events up by; the rest of the envelope is not even parsed.
+#[derive(Deserialize)]
+struct Indexed<'a> {
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+}
+
+impl<'a> Indexed<'a> {
+    fn of(number: CommitNumber, bytes: &'a str) -> Result<Self, CommitError> {
+        serde_json::from_str(bytes).map_err(|error| CommitError::Content {
+            number,
+            reason: format!("an event has no subject or channel: {error}"),
+        })
+    }
+}

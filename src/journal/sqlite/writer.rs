@@ -1,0 +1,219 @@
+//! The writer: one connection, one thread, one transaction a commit.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use events::{Commit, Head, WrappedKey};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::{oneshot, watch};
+
+use super::{Options, checkpoint::Checkpoints, column, sqlite};
+use crate::journal::{Indexed, JournalError, follows};
+
+/// What the writer is asked to do.
+pub enum Order {
+    /// Append a commit and the keys it uses first.
+    Append {
+        commit: Arc<Commit>,
+        keys: Vec<WrappedKey>,
+        answer: oneshot::Sender<Result<(), JournalError>>,
+    },
+    /// Store a key unless there is one.
+    EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
+    /// Destroy a key.
+    DestroyKey { id: String, answer: mpsc::SyncSender<Result<(), JournalError>> },
+}
+
+/// The state of the writer's thread.
+pub struct Writer {
+    conn: Connection,
+    path: PathBuf,
+    head: Arc<watch::Sender<Head>>,
+    checkpoints: Checkpoints,
+    /// Why nothing is taken any more; set by the checkpointer too.
+    failed: Arc<OnceLock<String>>,
+    /// Pages that went into the WAL since the checkpointer was last told, estimated from above.
+    pages: u64,
+    pages_told: u64,
+}
+
+impl Writer {
+    pub fn new(
+        conn: Connection,
+        path: PathBuf,
+        options: &Options,
+        head: Arc<watch::Sender<Head>>,
+        checkpoints: Checkpoints,
+        failed: Arc<OnceLock<String>>,
+    ) -> Self {
+        let pages_told = u64::from(options.wal_pages_soft / 4);
+        Self { conn, path, head, checkpoints, failed, pages: 0, pages_told }
+    }
+
+    /// Starts the thread. It ends when the queue's sender is gone and the queue is empty.
+    pub fn start(mut self) -> Result<(mpsc::Sender<Order>, JoinHandle<()>), JournalError> {
+        let (orders, queue) = mpsc::channel();
+        let run = move || {
+            while let Ok(order) = queue.recv() {
+                self.carry_out(order);
+            }
+            self.checkpoints.close();
+            if let Err((_, error)) = self.conn.close() {
+                tracing::warn!(path = %self.path.display(), %error, "closing the journal");
+            }
+        };
+        let thread =
+            thread::Builder::new().name("journal writer".into()).spawn(run).map_err(|source| {
+                JournalError::Io { doing: "cannot start the journal's writer".into(), source }
+            })?;
+        Ok((orders, thread))
+    }
+
+    // Whoever asked may have gone away since; what was asked is done all the same.
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Append { commit, keys, answer } => {
+                let result = self.unless_failed(|writer| writer.append(&commit, &keys));
+                let _ = answer.send(result);
+            }
+            Order::EnsureKey { key, answer } => {
+                let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
+            }
+            Order::DestroyKey { id, answer } => {
+                match self.unless_failed(|writer| writer.delete_key(&id)) {
+                    Ok(()) => self.checkpoints.truncate(answer),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+            }
+        }
+    }
+
+    /// After one failure nobody knows what the disk has, so nothing more is written.
+    fn unless_failed<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        if let Some(reason) = self.failed.get() {
+            return Err(JournalError::Closed(reason.clone()));
+        }
+        let result = write(self);
+        if let Err(error) = &result {
+            tracing::error!(%error, "the journal stops");
+            let _ = self.failed.set(error.to_string()); // The first reason stays.
+        }
+        result
+    }
+
+    fn append(&mut self, commit: &Commit, keys: &[WrappedKey]) -> Result<(), JournalError> {
+        follows(commit, &self.head.borrow())?;
+        let path = &self.path;
+        let doing = || format!("cannot append commit {} to {}", commit.number, path.display());
+        let transaction = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sqlite(doing))?;
+        for key in keys {
+            insert_key(&transaction, key, doing)?;
+        }
+        let size = insert(&transaction, commit, doing)?;
+        transaction.commit().map_err(sqlite(doing))?;
+
+        let head = commit.head();
+        self.head.send_replace(head);
+        // An event changes a page of its own in the index, and some more change with each commit.
+        let events = (head.position.0 + 1).saturating_sub(commit.first_position.0);
+        self.pages += 8 + events + size / 2048;
+        if self.pages >= self.pages_told {
+            self.pages = 0;
+            self.checkpoints.look();
+        }
+        Ok(())
+    }
+
+    fn ensure_key(&mut self, key: WrappedKey) -> Result<WrappedKey, JournalError> {
+        let path = &self.path;
+        let doing = || format!("cannot store the key {} in {}", key.id, path.display());
+        let transaction = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sqlite(doing))?;
+        if let Some(bytes) = key_bytes(&transaction, &key.id).map_err(sqlite(doing))? {
+            return Ok(WrappedKey { id: key.id, bytes });
+        }
+        insert_key(&transaction, &key, doing)?;
+        transaction.commit().map_err(sqlite(doing))?;
+        Ok(key)
+    }
+
+    fn delete_key(&mut self, id: &str) -> Result<(), JournalError> {
+        let doing = || format!("cannot destroy the key {id} in {}", self.path.display());
+        self.conn.execute("DELETE FROM keys WHERE id = ?1", [id]).map(drop).map_err(sqlite(doing))
+    }
+}
+
+/// Writes a commit's rows, and gives the bytes they hold.
+fn insert(
+    transaction: &Transaction<'_>,
+    commit: &Commit,
+    doing: impl Fn() -> String + Copy,
+) -> Result<u64, JournalError> {
+    let number = column(commit.number.0);
+    let epoch = column(commit.epoch.0);
+    let first = column(commit.first_position.0);
+    let last = column(commit.head().position.0);
+    let prepare = |sql| transaction.prepare_cached(sql).map_err(sqlite(doing));
+    prepare(
+        "INSERT INTO commits (number, epoch, prev_hash, hash, first_position, last_position)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![number, epoch, commit.prev_hash.0, commit.hash.0, first, last])
+    .map_err(sqlite(doing))?;
+
+    let mut into_decisions =
+        prepare("INSERT INTO decisions (commit_number, n, bytes) VALUES (?1, ?2, ?3)")?;
+    let mut into_events = prepare(
+        "INSERT INTO events (position, commit_number, decision, subject, channel, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let mut position = first;
+    let mut size = 0;
+    for (decision, n) in commit.decisions.iter().zip(0_i64..) {
+        into_decisions.execute(params![number, n, decision.header]).map_err(sqlite(doing))?;
+        size += decision.header.len() as u64;
+        for bytes in &decision.events {
+            let Indexed { subject, channel } = Indexed::of(commit.number, bytes)?;
+            into_events
+                .execute(params![position, number, n, subject, channel, bytes])
+                .map_err(sqlite(doing))?;
+            position += 1;
+            size += bytes.len() as u64;
+        }
+    }
+    Ok(size)
+}
+
+/// Stores a key. One that is stored already is left alone when it is the same.
+fn insert_key(
+    transaction: &Transaction<'_>,
+    key: &WrappedKey,
+    doing: impl Fn() -> String + Copy,
+) -> Result<(), JournalError> {
+    match key_bytes(transaction, &key.id).map_err(sqlite(doing))? {
+        Some(bytes) if bytes == key.bytes => Ok(()),
+        Some(_) => Err(JournalError::KeyTaken { id: key.id.clone() }),
+        None => transaction
+            .prepare_cached("INSERT INTO keys (id, bytes) VALUES (?1, ?2)")
+            .and_then(|mut statement| statement.execute(params![key.id, key.bytes]))
+            .map(drop)
+            .map_err(sqlite(doing)),
+    }
+}
+
+fn key_bytes(conn: &Connection, id: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+    conn.prepare_cached("SELECT bytes FROM keys WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}

@@ -1,0 +1,13 @@
+//! docket: an event-sourced order engine that speaks the order APIs shops already have.
+//!
+//! The modules in the way of the data: [`http`] turns requests into commands, [`engine`] decides
+//! them with [`domain`] and appends what follows to [`journal`], [`projector`] feeds the views,
+//! and [`http`] answers queries from those. [`keys`] seals personal data, [`blobs`] keeps pictures.
+
+pub mod blobs;
+pub mod domain;
+pub mod engine;
+pub mod http;
+pub mod journal;
+pub mod keys;
+pub mod projector;
