@@ -70,8 +70,6 @@ pub struct Settings {
     pub receive_within: Duration,
     /// What a body may weigh, in bytes, where a route does not say otherwise. Default 1 MiB.
     pub body_bytes_max: usize,
-    /// How long requests in progress may take once docket is told to stop. Default 10 s.
-    pub drain_within: Duration,
     /// The bookstore dialect's own.
     pub bookstore: bookstore::Settings,
 }
@@ -82,7 +80,6 @@ impl Default for Settings {
             read_within: Duration::from_secs(2),
             receive_within: Duration::from_secs(30),
             body_bytes_max: 1024 * 1024,
-            drain_within: Duration::from_secs(10),
             bookstore: bookstore::Settings::default(),
         }
     }

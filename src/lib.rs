@@ -5,9 +5,13 @@
 //! and [`http`] answers queries from those. [`keys`] seals personal data, [`blobs`] keeps pictures.
 
 pub mod blobs;
+pub mod client;
+pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod keys;
+pub mod node;
 pub mod projector;

@@ -1,2 +1,259 @@
-//! x
-fn main() {}
+//! The `docket` command.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use docket::{
+    config::{self, Config},
+    demo,
+    domain::lifecycle::Lifecycle,
+    http,
+    node::{self, Parts},
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+/// An order engine that speaks the order APIs shops already have.
+///
+/// Without a command it serves: orders are taken at http://127.0.0.1:8080 and kept under ./data.
+/// Settings come from flags, then from DOCKET_<NAME> in the environment, then from docket.toml;
+/// `docket config` shows all of them. `docket demo` shows an order's whole life in a minute.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Do>,
+    #[command(flatten)]
+    serve: Serve,
+    /// The file of settings; by default docket.toml in this folder, where there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "DOCKET_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Do {
+    /// Serve orders until a signal (SIGTERM, Ctrl-C) says to stop.
+    Serve(Serve),
+    /// Show one order's whole life through the bookstore API, on a folder of its own.
+    Demo,
+    /// Show every setting, its value and where that comes from.
+    Config,
+}
+
+#[derive(Args, Clone, Default)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The folder of everything that is kept [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where events are kept: sqlite, or memory, which forgets everything at the end
+    /// [default: sqlite]
+    #[arg(long, value_name = "KIND")]
+    journal: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.context("no runtime").and_then(|runtime| {
+        let done = runtime.block_on(run(cli));
+        // What blocks on storage and was given up must not keep the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        done
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("docket: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Some(Do::Demo) => {
+            let folder = Temporary::new();
+            demo::run(&folder.0, |line| println!("{line}")).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Do::Config) => {
+            print_settings(&settings(cli.config.as_deref(), &cli.serve)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Do::Serve(flags)) => serve(settings(cli.config.as_deref(), &flags)?).await,
+        None => serve(settings(cli.config.as_deref(), &cli.serve)?).await,
+    }
+}
+
+fn settings(path: Option<&Path>, flags: &Serve) -> anyhow::Result<Config> {
+    let usual = Path::new("docket.toml");
+    let path = path.or_else(|| usual.exists().then_some(usual));
+    let file = path.map(|path| {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok((path.display().to_string(), text))
+    });
+    let file = file.transpose()?;
+    let flags = [("listen", &flags.listen), ("data", &flags.data), ("journal", &flags.journal)];
+    let flags: Vec<_> =
+        flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+    let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    Ok(Config::resolve(&flags, file, variables)?)
+}
+
+async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+    let filter = EnvFilter::try_new(config.text("log")).context("the setting log")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let forgets = config.text("journal") == "memory";
+    let temporary = forgets.then(Temporary::new);
+    if let Some(folder) = &temporary {
+        config.keep_nothing(&folder.0);
+    }
+    let stop = Arc::new(tokio::sync::Notify::new());
+    watch_signals(Arc::clone(&stop))?;
+
+    let asked = config.text("listen").parse().expect("addresses are checked when they are set");
+    node::check_exposure(&config, asked)?;
+    let listener = TcpListener::bind(asked).await.with_context(|| {
+        format!("cannot listen on {asked}; name another address with --listen, such as 127.0.0.1:0")
+    })?;
+    let address = listener.local_addr()?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+
+    let parts = Parts { metrics: Some(metrics), ..Parts::default() };
+    let starting = tokio::select! {
+        started = node::start(&config, parts) => started,
+        () = stop.notified() => return Ok(ExitCode::SUCCESS),
+    };
+    let node = match starting {
+        Ok(node) => node,
+        Err(node::Error::Storage(error)) => return in_trouble(listener, &config, error).await,
+        Err(node::Error::Other(error)) => return Err(error),
+    };
+    let data = Path::new(config.text("data"));
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let token = node::operator_token(&data)?;
+    let kept = if forgets { "nowhere: gone when docket ends" } else { "" };
+    println!("docket is ready for orders");
+    println!("  listening on    http://{address}");
+    println!("  data            {} {kept}", data.display());
+    println!("  operator token  {}", token.display());
+    println!(
+        "  try             curl -d '{{\"user_id\":\"ann\",\"password\":\"secret\"}}' \
+         http://{address}/auth/register"
+    );
+    let stopped = async move { stop.notified().await };
+    match node.serve(listener, &config, stopped).await? {
+        None => {
+            tracing::info!("ended in good order");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(reason) => {
+            eprintln!("docket: the journal failed: {reason}");
+            eprintln!("docket: everything acknowledged is in it; start docket again once the cause is gone");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The journal cannot be opened: says so for a while to whoever asks, and ends.
+async fn in_trouble(
+    listener: TcpListener,
+    config: &Config,
+    error: anyhow::Error,
+) -> anyhow::Result<ExitCode> {
+    let reason: Arc<str> = format!("{error:#}").into();
+    tracing::error!(%reason, "the journal cannot be used; no order is taken");
+    let linger = tokio::time::sleep(config.duration("fail_after"));
+    http::serve(listener, http::trouble::router(reason), linger, Duration::from_secs(1)).await?;
+    Err(error)
+}
+
+/// The first signal ends in good order, the second at once.
+fn watch_signals(stop: Arc<tokio::sync::Notify>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("told to stop; finishing what is under way");
+                stop.notify_one();
+            }
+        }
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+fn print_settings(config: &Config) {
+    let row = |name: &str, value: &config::Value, secret: bool, about: &str| {
+        let text = match (value.text.as_str(), secret) {
+            ("", _) => "(none)",
+            (_, true) => "(set)",
+            (text, false) => text,
+        };
+        println!("{name:<36} {text:<18} {:<14} {about}", value.source.to_string());
+    };
+    println!("{:<36} {:<18} {:<14} WHAT FOR", "SETTING", "VALUE", "FROM");
+    for it in config::SITE {
+        row(it.name, config.value(it.name), it.kind == config::Kind::Secret, it.about);
+    }
+    for channel in node::builtin_channels() {
+        let full = |name: &str| format!("channel.{channel}.{name}");
+        for it in config::CHANNEL {
+            row(&full(it.name), &config.of_channel(&channel, it.name), false, it.about);
+        }
+        let mut values = config.overrides(&channel);
+        let text = node::builtin_lifecycle(&channel).unwrap_or_default();
+        if let Ok(lifecycle) = Lifecycle::parse(&channel, text) {
+            for (name, value) in lifecycle.default_settings() {
+                let default =
+                    config::Value { text: value.to_string(), source: config::Source::Default };
+                values.entry(name.clone()).or_insert(default);
+            }
+        }
+        for (name, value) in &values {
+            row(&full(name), value, false, "Of the life cycle; recorded in the journal.");
+        }
+    }
+}
+
+/// A folder that goes when its owner does.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("docket-{}", uuid::Uuid::new_v4())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Never made, or somebody holds a file in it: nothing that matters is there.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -15,6 +15,7 @@ use super::{
     words::Word,
 };
 
+mod scenarios;
 mod walk;
 
 /// Every problem with a file that could be read, in no particular order.
@@ -25,6 +26,9 @@ pub(super) fn check(lifecycle: &Lifecycle) -> Vec<Problem> {
         return vec![Problem { line: 1, reason: reason.to_owned() }];
     }
     let walk = walk::walk(lifecycle);
+    if !walk.complete {
+        return walk.problems;
+    }
     let mut problems = timers(lifecycle);
     problems.extend(unreachable(lifecycle, &walk));
     problems.extend(vain(lifecycle, &walk));

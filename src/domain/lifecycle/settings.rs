@@ -34,7 +34,7 @@ impl Setting {
                 Ok(number) => Ok(Self::Integer(number)),
                 Err(_) => Duration::parse(text)
                     .map(Self::Duration)
-                    .ok_or_else(|| format!("a number, or {}", Duration::WANTED)),
+                    .ok_or_else(|| Duration::WANTED.to_owned()),
             },
             Some(b'-' | b'+') | None => Err(Self::TEXT_WANTED.to_owned()),
             Some(_) if text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control) => {

@@ -8,16 +8,22 @@
 //! while a deadline is pending that fires the command. So a problem that is found may need facts
 //! that a shop knows never to meet; then a `when` should say so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use events::{By, Phase, StockWord};
 
 use super::super::{
-    DeadlineWord, Lifecycle, MoneyStep, MoneyWord, Problem, Setting, Settings, Share,
-    facets::{Answers, CODES, DIMENSIONS, Facets, LINES, PAYMENT, Phases, phase_word},
+    DeadlineWord, Lifecycle, MoneyStep, MoneyWord, Problem, Share,
+    facets::{Answers, CODES, DIMENSIONS, LINES, PAYMENT, Phases, phase_word},
     next::{Found, Row, find},
     words::{Payment, Vocabulary, Word},
 };
+
+use super::scenarios::{Scenario, assignments, scenarios};
+
+/// The most row tests of a walk: some seconds on a slow machine, where the largest file known
+/// takes a hundredth of it. Whoever adopts a file waits for the check.
+const TESTS_MAX: usize = 20_000_000;
 
 /// What was found on the way.
 pub(in super::super) struct Walk<'a> {
@@ -36,6 +42,8 @@ pub(in super::super) struct Walk<'a> {
     pub used: BTreeSet<(Option<Word>, usize)>,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Whether all lives were walked. If not, nothing follows from what was not found.
+    pub complete: bool,
 }
 
 /// All of an order that its future depends on.
@@ -71,12 +79,6 @@ struct Seen {
     firing: u32,
 }
 
-/// Facts that may change, and settings, under which a command may come.
-struct Scenario {
-    facts: u64,
-    settings: Settings,
-}
-
 pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
     let mut walk = Walk {
         lifecycle,
@@ -87,8 +89,14 @@ pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
         reached: Phases::default(),
         used: BTreeSet::new(),
         problems: Vec::new(),
+        complete: true,
     };
-    let scenarios: Vec<_> = Word::ALL.iter().map(|word| scenarios(lifecycle, *word)).collect();
+    let scenarios: Option<Vec<_>> =
+        Word::ALL.iter().map(|word| scenarios(lifecycle, *word)).collect();
+    let Some(scenarios) = scenarios else {
+        walk.give_up();
+        return walk;
+    };
     let all = Word::ALL.iter().flat_map(|word| &lifecycle.on[*word as usize]);
     let asked: Vec<_> = all.chain(&lifecycle.then).map(|row| row.when).collect();
     let mut open = Vec::new();
@@ -98,10 +106,18 @@ pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
         walk.states.insert(new, Seen::default());
         open.push(new);
     }
+    let mut tests = 0;
     while let Some(state) = open.pop() {
         walk.reached = walk.reached.with(state.phase);
         for command in Word::ALL.iter().copied() {
-            for scenario in &scenarios[command as usize] {
+            let scenarios = &scenarios[command as usize];
+            tests +=
+                scenarios.len() * (lifecycle.on[command as usize].len() + lifecycle.then.len());
+            if tests > TESTS_MAX {
+                walk.give_up();
+                return walk;
+            }
+            for scenario in scenarios {
                 walk.command(state, command, scenario, &mut open);
             }
         }
@@ -112,6 +128,14 @@ pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
 }
 
 impl<'a> Walk<'a> {
+    /// Leaves the one problem that matters: the rest may be none.
+    fn give_up(&mut self) {
+        let reason = "the rows ask for too many different facts and settings to be checked: ask \
+                      for fewer in when";
+        self.problems = vec![Problem { line: 1, reason: reason.to_owned() }];
+        self.complete = false;
+    }
+
     /// Everybody gives one command under the same facts.
     fn command(&mut self, state: State, command: Word, scenario: &Scenario, open: &mut Vec<State>) {
         let payment = if state.money == Pot::Never { Payment::None } else { Payment::Captured };
@@ -130,8 +154,8 @@ impl<'a> Walk<'a> {
                 self.stays(state, firing, &found);
             }
             let line = self.leading(&found).line;
-            if !self.states.contains_key(&next) {
-                self.states.insert(next, Seen { line, ..Seen::default() });
+            if let Entry::Vacant(new) = self.states.entry(next) {
+                new.insert(Seen { line, ..Seen::default() });
                 open.push(next);
             }
             let seen = self.states.get_mut(&state).expect("a state is known before it is walked");
@@ -273,7 +297,8 @@ impl<'a> Walk<'a> {
         let mut stuck: BTreeSet<State> = self.states.keys().copied().collect();
         loop {
             let gone = |state: &State| {
-                let ends = state.phase.is_some_and(Phase::is_final);
+                // Where there is no order yet, none is stuck.
+                let ends = state.phase.is_none_or(Phase::is_final);
                 ends || self.states[state].next.iter().any(|next| !stuck.contains(next))
             };
             let out: Vec<_> = stuck.iter().copied().filter(gone).collect();
@@ -296,7 +321,7 @@ impl<'a> Walk<'a> {
             (dead, "has no way out; add one, or narrow from or when so that none comes here")
         };
         for state in dead {
-            self.report(self.states[&state].line.max(1), "dead end", state, tail);
+            self.report(self.states[&state].line, "dead end", state, tail);
         }
     }
 
@@ -387,57 +412,4 @@ impl Pot {
     fn touched(self) -> Self {
         if self == Self::Whole { Self::Part } else { self }
     }
-}
-
-/// All facts and settings that make a difference to a command or to what follows it.
-fn scenarios(lifecycle: &Lifecycle, command: Word) -> Vec<Scenario> {
-    let rows: Vec<_> = lifecycle.on[command as usize].iter().chain(&lifecycle.then).collect();
-    if lifecycle.on[command as usize].is_empty() {
-        return Vec::new();
-    }
-    let asked: Vec<_> = rows.iter().map(|row| row.when).collect();
-    let mut settings: Vec<Vec<(String, Setting)>> = vec![Vec::new()];
-    let mut values: BTreeMap<&str, Vec<&Setting>> = BTreeMap::new();
-    for (name, wanted) in rows.iter().flat_map(|row| &row.settings) {
-        values.entry(name).or_default().extend(wanted);
-    }
-    for (name, values) in values {
-        // Each value that is asked for, and one that nobody asks for: here, none at all.
-        let with = |list: &Vec<(String, Setting)>| {
-            let mut lists = vec![list.clone()];
-            for value in &values {
-                let mut list = list.clone();
-                list.push((name.to_owned(), (*value).clone()));
-                lists.push(list);
-            }
-            lists
-        };
-        settings = settings.iter().flat_map(with).collect();
-    }
-    let facts = assignments(&asked, |it| !it.constant && it.name != PAYMENT.name);
-    let scenario = |facts: u64| {
-        let all = settings.iter();
-        all.map(move |list| Scenario { facts, settings: list.iter().cloned().collect() })
-    };
-    facts.into_iter().flat_map(scenario).collect()
-}
-
-/// Every answer in each of these dimensions that is asked for, with all others; the default one in
-/// those that nobody asks for.
-fn assignments(
-    asked: &[Answers],
-    of: impl Fn(&super::super::facets::Dimension) -> bool,
-) -> Vec<u64> {
-    let default = Facets::default().answers();
-    let mut all = vec![0];
-    for dimension in DIMENSIONS.iter().filter(|it| of(it)) {
-        if asked.iter().all(|when| when.ignores(dimension)) {
-            all.iter_mut().for_each(|facts| *facts |= default.0 & dimension.mask());
-        } else {
-            let bits = (0..dimension.width).map(|value| dimension.bit(value));
-            let with = |facts: &u64| bits.clone().map(|bit| *facts | bit).collect::<Vec<_>>();
-            all = all.iter().flat_map(with).collect();
-        }
-    }
-    all
 }

@@ -32,21 +32,56 @@ fn good_is_good() {
 
 #[test]
 fn no_toml() {
-    check("version = 1\non = [", expect![[""]]);
-    check("version = 1\nversion = 2\n", expect![[""]]);
+    check(
+        "version = 1\non = [",
+        expect![[r#"
+        line 2: unclosed array, expected `]`
+    "#]],
+    );
+    check(
+        "version = 1\nversion = 2\n",
+        expect![[r#"
+        line 2: duplicate key
+    "#]],
+    );
 }
 
 #[test]
 fn nothing() {
-    check("", expect![[""]]);
-    check("version = 1\n", expect![[""]]);
+    check(
+        "",
+        expect![[r#"
+        line 1: a life cycle has a version, a whole number from 1 that rises with each change: add version = 1
+    "#]],
+    );
+    check(
+        "version = 1\n",
+        expect![[r#"
+        line 1: no row places an order: add an [[on]] row with command = "place" and from = ["New"]
+    "#]],
+    );
 }
 
 #[test]
 fn versions() {
-    check("version = 0\n", expect![[""]]);
-    check("version = \"1\"\n", expect![[""]]);
-    check("version = 4294967296\n", expect![[""]]);
+    check(
+        "version = 0\n",
+        expect![[r#"
+        line 1: a life cycle has a version, a whole number from 1 that rises with each change
+    "#]],
+    );
+    check(
+        "version = \"1\"\n",
+        expect![[r#"
+        line 1: a life cycle has a version, a whole number from 1 that rises with each change
+    "#]],
+    );
+    check(
+        "version = 4294967296\n",
+        expect![[r#"
+        line 1: a life cycle has a version, a whole number from 1 that rises with each change
+    "#]],
+    );
 }
 
 #[test]
@@ -112,14 +147,75 @@ stock = "reserve"
 goods_back = "yes"
 audit = "mood"
 "#,
-        expect![[""]],
+        expect![[r#"
+            line 3: a life cycle has no "colour"; it has version, late, settings, checks, deadline, on, then, case
+            line 4: late cannot be "never"; it may be refund, hold
+            line 7: "Wait" cannot name a setting: use 1 to 64 small letters, digits and _, a letter first
+            line 8: setting wait must be a duration from 0s to 3650d: a number and s, m, h or d
+            line 9: setting rate must be a duration, a whole number, true, false or a word
+            line 10: setting most must be a whole number from 0
+            line 11: setting many must be written without quotes: 500
+            line 14: command cannot be "sell"; it may be place, open_payment, pay, adjust_price, prepare, ship, confirm_delivery, fail_delivery, redeem, receive, evaluate, cancel, expire, request_refund, confirm_refund, reclassify, set_visibility, open_case, withdraw_case, approve_case, refuse_case, settle_case, goods_back
+            line 15: check cannot be "luck"; it may be account, credential, store, known, own, phase, lines, funds
+            line 15: phase is named twice: leave one out
+            line 16: this list is empty: name at least one
+            line 19: there is no setting "waits": declare it in [settings]
+            line 20: command cannot be "explode"; it may be place, open_payment, pay, adjust_price, prepare, ship, confirm_delivery, fail_delivery, redeem, receive, evaluate, cancel, expire, request_refund, confirm_refund, reclassify, set_visibility, open_case, withdraw_case, approve_case, refuse_case, settle_case, goods_back
+            line 21: a deadline has no "colour"; it has after, at, command
+            line 23: deadline both is due either after a setting or at a listing field: write after = "…" or at = "…"
+            line 28: deadline neither is due either after a setting or at a listing field: write after = "…" or at = "…"
+            line 31: an [[on]] row needs command: add command = …
+            line 32: an [[on]] row has no "comand"; it has command, from, by, when, to, stock, money, share, deadlines, codes, note, event
+            line 33: New is named twice: leave one out
+            line 33: phase cannot be "Nowhere"; it may be New, AwaitingPayment, Paid, Preparing, Ready, Shipped, DeliveryFailed, Received, Completed, Cancelled, Refunding, Refunded, Rejected
+            line 34: caller cannot be "thief"; it may be buyer, seller, staff, operator, gateway, timer
+            line 35: phase cannot be "Somewhere"; it may be AwaitingPayment, Paid, Preparing, Ready, Shipped, DeliveryFailed, Received, Completed, Cancelled, Refunding, Refunded, Rejected
+            line 36: stock cannot be "steal"; it may be reserve, consume, return
+            line 37: money cannot be "none"; it may be hold, capture, release, refund
+            line 38: deadline pay can be "set" or "clear" and nothing else
+            line 38: there is no deadline "play": declare it in [deadline.play]
+            line 39: codes cannot be "print": it may only be "issue"
+            line 40: a note has 1 to 255 bytes
+            line 45: this list is empty: name at least one
+            line 46: caller must be a text in quotes, not integer
+            line 47: codes is never "some"; it may be all_used
+            line 47: kind is never "heavy"; it may be physical, virtual, pick_up
+            line 47: there is no setting "mood": declare it in [settings]
+            line 47: when cannot ask for "colour"; it can for kind, method, payment, risk, stock, delivers, cases, codes, lines, reviews, on_expiry, setting.<name>
+            line 48: share says how much to release or refund: this row does neither
+            line 49: event cannot be "order.stolen"; it may be order.prepared, order.shipped, order.delivered, order.delivery_failed, order.received, order.cancelled, order.expired, order.refund_requested, order.refunded, order.rejected
+            line 51: a [[then]] row comes after a command: it cannot be New
+            line 51: this row does nothing: add to, stock, money or deadlines
+            line 53: a [[then]] row has no "by"; it has from, when, to, stock, money, share, deadlines, codes, note
+            line 55: a case is about an order that exists: it cannot be New
+            line 55: a case needs amount: add amount = …
+            line 55: case cannot be "gift"; it may be money, goods, virtual
+            line 57: the stock of a case can be "return" or "none"
+            line 58: goods_back is true or false
+            line 59: there is no setting "mood": declare it in [settings]
+        "#]],
     );
 }
 
 #[test]
 fn wrong_shapes() {
-    check("version = 1\nsettings = 1\nchecks = 2\ndeadline.pay = 3\non = 4\n", expect![[""]]);
-    check("version = 1\non = [5]\nthen = { from = \"Paid\" }\ncase.money = 6\n", expect![[""]]);
+    check(
+        "version = 1\nsettings = 1\nchecks = 2\ndeadline.pay = 3\non = 4\n",
+        expect![[r#"
+        line 2: [settings] must be a table, not integer
+        line 3: [checks] must be a table, not integer
+        line 4: a deadline must be a table, not integer
+        line 5: this must be a list of tables: write [[on]]
+    "#]],
+    );
+    check(
+        "version = 1\non = [5]\nthen = { from = \"Paid\" }\ncase.money = 6\n",
+        expect![[r#"
+        line 2: [[on]] must be a table, not integer
+        line 3: this must be a list of tables: write [[then]]
+        line 4: a case must be a table, not integer
+    "#]],
+    );
 }
 
 #[test]
@@ -140,7 +236,11 @@ from = "New"
 by = "seller"
 to = "Completed"
 "#,
-        expect![[""]],
+        expect![[r#"
+            line 9: an order is placed once: place comes from = ["New"] alone
+            line 12: a placed order is somewhere: add to = "<phase>"
+            line 18: New is an order that does not exist yet: ship cannot start there
+        "#]],
     );
 }
 
@@ -148,7 +248,9 @@ to = "Completed"
 fn the_steps_of_a_case_have_no_rows() {
     check_with(
         "[[on]]\ncommand = \"open_case\"\nfrom = \"Completed\"\nby = \"buyer\"\n",
-        expect![[""]],
+        expect![[r#"
+            line 8: open_case has no rows, the steps of a case are code: write a [case.money], [case.goods] or [case.virtual] table that says when a case may be opened
+        "#]],
     );
 }
 
@@ -156,7 +258,9 @@ fn the_steps_of_a_case_have_no_rows() {
 fn some_events_say_more_than_a_step() {
     check_with(
         "[[on]]\ncommand = \"reclassify\"\nfrom = \"Completed\"\nby = \"buyer\"\nevent = \"order.shipped\"\n",
-        expect![[""]],
+        expect![[r#"
+            line 11: reclassify always writes order.reclassified, which says more than a step: leave event out
+        "#]],
     );
 }
 
@@ -165,7 +269,10 @@ fn an_unreachable_phase() {
     check_with(
         "[[on]]\ncommand = \"ship\"\nfrom = [\"Completed\", \"Paid\"]\nby = \"seller\"\n\
          [[then]]\nfrom = \"Ready\"\nto = \"Completed\"\n",
-        expect![[""]],
+        expect![[r#"
+            line 7: Paid is unreachable: no row that an order can come to leads there; add one with to = "Paid", or leave Paid out of from
+            line 11: Ready is unreachable: no row that an order can come to leads there; add one with to = "Ready", or leave Ready out of from
+        "#]],
     );
 }
 
@@ -178,7 +285,10 @@ on = [
     { command = "ship", from = "Preparing", by = "seller", when.kind = ["physical", "virtual"], to = "Shipped" },
     { command = "receive", from = "Shipped", by = "buyer", when.kind = "physical", to = "Completed" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 3: dead end: an order of kind pick_up that is Preparing has no way out; add one, or narrow from or when so that none comes here
+            line 4: dead end: an order of kind virtual that is Shipped has no way out; add one, or narrow from or when so that none comes here
+        "#]],
     );
 }
 
@@ -191,7 +301,10 @@ on = [
     { command = "ship", from = "Preparing", by = "seller", to = "Shipped" },
     { command = "fail_delivery", from = "Shipped", by = "gateway", to = "Preparing" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 3: dead end: an order that is Preparing can only go round; add a row that leads on to Completed, Cancelled, Refunded or Rejected
+            line 4: dead end: an order that is Shipped can only go round; add a row that leads on to Completed, Cancelled, Refunded or Rejected
+        "#]],
     );
 }
 
@@ -207,7 +320,11 @@ on = [
     { command = "receive", from = "Shipped", by = "buyer", to = "Received", money = "release" },
     { command = "cancel", from = "Received", by = "seller", to = "Cancelled", money = "refund" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 5: hold would take money twice: an order of method wallet that is Paid can have paid already; narrow from or when
+            line 7: release finds no money: an order of method on_delivery that is Shipped can have nothing held; hold or capture it on every way to here, or narrow from or when
+            line 8: refund finds no money: an order of method on_delivery that is Received can have nothing held; hold or capture it on every way to here, or narrow from or when
+        "#]],
     );
 }
 
@@ -219,7 +336,9 @@ on = [
     { command = "place", from = "New", by = "buyer", to = "Paid", money = "capture" },
     { command = "receive", from = "Paid", by = "buyer", to = "Completed" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 4: money is left over: an order that is Completed would keep it held; release or refund it
+        "#]],
     );
 }
 
@@ -235,7 +354,12 @@ on = [
     { command = "receive", from = "Ready", by = "buyer", to = "Completed", stock = ["consume", "return"] },
     { command = "expire", from = "Ready", by = "seller", to = "Cancelled" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 4: return finds no stock: an order that is AwaitingPayment can have nothing reserved; reserve it on every way to here, or narrow from or when
+            line 6: reserve would take stock twice: an order that is Ready can have it already; narrow from or when
+            line 7: return finds no stock: an order that is Ready can have nothing reserved; reserve it on every way to here, or narrow from or when
+            line 8: stock is left over: an order that is Cancelled would keep it reserved; consume or return it
+        "#]],
     );
 }
 
@@ -281,7 +405,17 @@ from = "Preparing"
 by = "timer"
 to = "Completed"
 "#,
-        expect![[""]],
+        expect![[r#"
+            line 4: deadline never_set is never set: add deadlines = { never_set = "set" } to a row, or leave the deadline out
+            line 5: deadline no_row fires nothing: no row lets the timer receive; add an [[on]] row with command = "receive" and by = ["timer"]
+            line 8: deadline elsewhere finds no row: an order that is AwaitingPayment can have it pending, and no row lets the timer cancel there; clear it on the way, or add such a row
+            line 14: deadline again would fire again at once, for ever: an order that is AwaitingPayment keeps it pending here; add deadlines = { again = "clear" }
+            line 18: deadline again finds no row: an order that is Preparing can have it pending, and no row lets the timer evaluate there; clear it on the way, or add such a row
+            line 23: deadline again is left over: an order that is Cancelled would have it still pending; add deadlines = { again = "clear" }
+            line 23: deadline no_row is left over: an order that is Cancelled would have it still pending; add deadlines = { no_row = "clear" }
+            line 29: no order ever comes to this row: earlier rows take all of them, or none is ever in this phase with such facts; change its from or when, or leave it out
+            line 34: the timer never comes here: no deadline fires ship; declare one in [deadline.<name>] or leave the timer out
+        "#]],
     );
 }
 
@@ -289,7 +423,9 @@ to = "Completed"
 fn a_deadline_after_something_else() {
     check_with(
         "[settings]\nmost = 5\n[deadline.pay]\nafter = \"most\"\ncommand = \"expire\"\n",
-        expect![[""]],
+        expect![[r#"
+            line 10: setting most must be a duration here, not a whole number
+        "#]],
     );
 }
 
@@ -306,7 +442,11 @@ on = [
     { command = "cancel", from = "Paid", by = "buyer", to = "Rejected" },
     { command = "ship", from = "Paid", by = "seller", when.method = "bank", to = "Completed" },
 ]"#,
-        expect![[""]],
+        expect![[r#"
+            line 5: this row can never match: the one at line 4 takes all that it asks for; put this one first, or leave it out
+            line 8: no order ever comes to this row: earlier rows take all of them, or none is ever in this phase with such facts; change its from or when, or leave it out
+            line 9: no order ever comes to this row: earlier rows take all of them, or none is ever in this phase with such facts; change its from or when, or leave it out
+        "#]],
     );
 }
 
@@ -314,5 +454,25 @@ on = [
 fn deadlines_are_few() {
     let many: String =
         (0..9).map(|at| format!("d{at} = {{ at = \"date\", command = \"expire\" }}\n")).collect();
-    check_with(&format!("[deadline]\n{many}"), expect![[""]]);
+    check_with(
+        &format!("[deadline]\n{many}"),
+        expect![[r#"
+        line 7: there are at most 8 deadlines
+    "#]],
+    );
+}
+
+/// A check takes no longer than somebody is willing to wait.
+#[test]
+fn too_much_to_check() {
+    let switches: String = (0..14).map(|at| format!("s{at} = true\n")).collect();
+    let asked: String = (0..14).map(|at| format!("setting.s{at} = true, ")).collect();
+    check_with(
+        &format!(
+            "[[then]]\nfrom = \"Completed\"\nwhen = {{ {asked} }}\nmoney = \"hold\"\n[settings]\n{switches}"
+        ),
+        expect![[r#"
+            line 1: the rows ask for too many different facts and settings to be checked: ask for fewer in when
+        "#]],
+    );
 }

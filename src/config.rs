@@ -1,0 +1,367 @@
+//! Every setting: its name, its default, what it is for, and where its value comes from.
+//!
+//! A flag goes before the environment (`DOCKET_<NAME>`), the environment before `docket.toml`,
+//! and that before the default. What decisions depend on is set per channel and recorded in the
+//! journal; everything else is read at each start.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use events::Channel;
+
+mod kind;
+
+pub use kind::Kind;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Definition {
+    /// As `docket.toml` writes it; the environment's is `DOCKET_` and this in upper case.
+    pub name: &'static str,
+    /// The value where nobody says otherwise.
+    pub default: &'static str,
+    /// What a value must be.
+    pub kind: Kind,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+macro_rules! definitions {
+    ($($name:literal = $default:literal $kind:expr, $about:literal;)*) => {
+        &[$(Definition { name: $name, default: $default, kind: $kind, about: $about }),*]
+    };
+}
+
+/// The settings of a site.
+pub const SITE: &[Definition] = definitions! {
+    "listen" = "127.0.0.1:8080" Kind::Address, "Where HTTP is served. Port 0 takes a free one.";
+    "data" = "./data" Kind::Text, "The folder of the journal, the keys, the pictures and the views.";
+    "journal" = "sqlite" Kind::Choice(&["sqlite", "memory"]), "Where events are kept. memory forgets them at the end.";
+    "log" = "info" Kind::Text, "What is logged, to standard error: error, warn, info, debug, or docket::engine=debug.";
+    "allow" = "" Kind::Text, "Risks taken by name, with commas, when listening beyond loopback: unenforced-token, made-master-key.";
+    "master_key" = "" Kind::Secret, "The key of all keys, 32 bytes as hex or base64. Without, the first run makes one in the data folder.";
+    "lifecycles" = "" Kind::Text, "A folder of life-cycle files, <channel>.toml, that go before the built-in ones.";
+    "answer_within" = "10s" Kind::Duration, "How long a command may take, waiting included.";
+    "read_within" = "2s" Kind::Duration, "How long a query waits to see every acknowledged write.";
+    "receive_within" = "30s" Kind::Duration, "How long a request may take to arrive.";
+    "drain_within" = "10s" Kind::Duration, "How long requests in progress may take after a signal to stop.";
+    "fail_after" = "5s" Kind::Duration, "How long /readyz and queries stay up after the journal failed, before docket ends.";
+    "body_bytes_max" = "1048576" Kind::Count { least: 1024, most: 1 << 30 }, "What the body of a request may weigh.";
+    "queue_max" = "4096" Kind::Count { least: 1, most: 1 << 20 }, "How many commands may wait to be decided.";
+    "tick" = "200ms" Kind::Duration, "How often deadlines are looked at.";
+    "clock_jump_max" = "1h" Kind::Duration, "How far the clock may jump ahead before deadlines stop.";
+    "journal_pages_max" = "0" Kind::Count { least: 0, most: u32::MAX as u64 }, "How many pages of 4 KiB the journal may have; 0 for no limit.";
+    "view_cache_bytes" = "67108864" Kind::Count { least: 1 << 20, most: 1 << 36 }, "Memory for the pages of each view.";
+    "password_memory_kib" = "19456" Kind::Count { least: 8, most: 1 << 22 }, "Memory of one argon2id password hash.";
+    "password_iterations" = "2" Kind::Count { least: 1, most: 100 }, "Passes of one argon2id password hash.";
+    "passwords_at_once" = "2" Kind::Count { least: 1, most: 64 }, "How many passwords are hashed at once.";
+    "passwords_waiting_max" = "64" Kind::Count { least: 0, most: 1 << 16 }, "How many passwords may wait to be hashed.";
+};
+
+/// The settings of one channel that are not its life cycle's.
+pub const CHANNEL: &[Definition] = definitions! {
+    "enforce_token" = "true" Kind::Flag, "Whether calls need a token; without, a name stands for itself.";
+    "page_size" = "20" Kind::Count { least: 1, most: 200 }, "How many books a page of a search has.";
+    "session_lives" = "1h" Kind::Duration, "How long a session lives.";
+    "book_bytes_max" = "8388608" Kind::Count { least: 1024, most: 1 << 30 }, "What the body of add_book may weigh, pictures included.";
+};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The file of settings, by its path.
+    File(String),
+    /// An environment variable, by its name.
+    Environment(String),
+    /// A flag of the command line, by its name.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => f.write_str(path),
+            Self::Environment(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// As written.
+    pub text: String,
+    /// Where.
+    pub source: Source,
+}
+
+/// All settings of one start, each of its kind.
+#[derive(Debug, Clone)]
+pub struct Config {
+    site: BTreeMap<&'static str, Value>,
+    /// By channel and name: this module's [`CHANNEL`] settings and the life cycle's overrides.
+    channels: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// What `docket.toml` and the environment may not say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+impl Config {
+    /// Puts the settings together: flags by name, the file by path and text, the environment.
+    pub fn resolve(
+        flags: &[(&'static str, String)],
+        file: Option<(&str, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let default = |it: &Definition| {
+            (it.name, Value { text: it.default.to_owned(), source: Source::Default })
+        };
+        let mut config =
+            Self { site: SITE.iter().map(default).collect(), channels: BTreeMap::new() };
+        if let Some((path, text)) = file {
+            config.read_file(path, text)?;
+        }
+        for (name, text) in environment {
+            if let Some(rest) = name.strip_prefix("DOCKET_") {
+                let source = Source::Environment(name.clone());
+                config.read_variable(&rest.to_lowercase(), text, source)?;
+            }
+        }
+        for (name, text) in flags {
+            config.set(name, text.clone(), Source::Flag(format!("--{name}")))?;
+        }
+        Ok(config)
+    }
+
+    /// A setting of the site.
+    ///
+    /// # Panics
+    /// When [`SITE`] has none of this name.
+    pub fn value(&self, name: &str) -> &Value {
+        self.site.get(name).unwrap_or_else(|| panic!("there is no setting {name}"))
+    }
+
+    /// The text of a setting of the site.
+    pub fn text(&self, name: &str) -> &str {
+        &self.value(name).text
+    }
+
+    /// A setting that is a duration.
+    pub fn duration(&self, name: &str) -> Duration {
+        duration(self.text(name))
+    }
+
+    /// A setting that is a number.
+    pub fn count(&self, name: &str) -> u64 {
+        self.text(name).parse().expect("numbers are checked when they are set")
+    }
+
+    /// A setting of a channel that is not its life cycle's.
+    ///
+    /// # Panics
+    /// When [`CHANNEL`] has none of this name.
+    pub fn of_channel(&self, channel: &str, name: &str) -> Value {
+        let known = CHANNEL.iter().find(|it| it.name == name);
+        let default = known.unwrap_or_else(|| panic!("no channel has a setting {name}")).default;
+        let set = self.channels.get(channel).and_then(|values| values.get(name));
+        set.cloned().unwrap_or(Value { text: default.to_owned(), source: Source::Default })
+    }
+
+    /// What the site puts over the settings of a channel's life cycle.
+    pub fn overrides(&self, channel: &Channel) -> BTreeMap<String, Value> {
+        let mut values = self.channels.get(channel.as_str()).cloned().unwrap_or_default();
+        values.retain(|name, _| CHANNEL.iter().all(|it| it.name != name));
+        values
+    }
+
+    /// The channels that have settings of their own.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.keys().map(String::as_str)
+    }
+
+    /// Whether a risk is taken by name.
+    pub fn allows(&self, risk: &str) -> bool {
+        self.text("allow").split(',').any(|allowed| allowed.trim() == risk)
+    }
+
+    /// Puts everything that is kept into a folder that goes at the end.
+    pub fn keep_nothing(&mut self, folder: &std::path::Path) {
+        let value = Value { text: folder.display().to_string(), source: Source::Default };
+        self.site.insert("data", value);
+    }
+
+    fn read_file(&mut self, path: &str, text: &str) -> Result<(), Error> {
+        let table: toml::Table =
+            text.parse().map_err(|error| Error(format!("{path} cannot be read: {error}")))?;
+        let source = Source::File(path.to_owned());
+        for (name, value) in table {
+            match value {
+                toml::Value::Table(channels) if name == "channel" => {
+                    for (channel, values) in channels {
+                        let toml::Value::Table(values) = values else {
+                            return Err(Error(format!(
+                                "{path}: channel.{channel} must be a table: [channel.{channel}]"
+                            )));
+                        };
+                        for (name, value) in values {
+                            let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
+                            self.set_of_channel(&channel, &name, text, source.clone())?;
+                        }
+                    }
+                }
+                value => {
+                    let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
+                    self.set(&name, text, source.clone())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A variable's name is in upper case, so a channel's ends at the longest that fits a name of
+    /// a setting: `DOCKET_CHANNEL_<CHANNEL>_<NAME>`.
+    fn read_variable(&mut self, name: &str, text: String, source: Source) -> Result<(), Error> {
+        if name == "config" {
+            return Ok(()); // Where the file is; read before.
+        }
+        let Some(rest) = name.strip_prefix("channel_") else {
+            return self.set(name, text, source);
+        };
+        let channels = crate::node::builtin_channels();
+        let fits = channels.iter().find_map(|channel| {
+            let setting = rest.strip_prefix(channel.as_str())?.strip_prefix('_')?;
+            Some((channel.as_str(), setting))
+        });
+        let Some((channel, setting)) = fits else {
+            return Err(Error(format!("{source} names no channel; there are {}", list(&channels))));
+        };
+        self.set_of_channel(channel, setting, text, source)
+    }
+
+    fn set(&mut self, name: &str, text: String, source: Source) -> Result<(), Error> {
+        let Some(it) = SITE.iter().find(|it| it.name == name) else {
+            let known: Vec<_> = SITE.iter().map(|it| it.name).collect();
+            let known = known.join(", ");
+            return Err(Error(format!("{source} sets {name:?}, which is no setting; there are {known}")));
+        };
+        it.kind.check(&text).map_err(|wanted| bad(&source, name, &it.kind, &text, &wanted))?;
+        self.site.insert(it.name, Value { text, source });
+        Ok(())
+    }
+
+    fn set_of_channel(
+        &mut self,
+        channel: &str,
+        name: &str,
+        text: String,
+        source: Source,
+    ) -> Result<(), Error> {
+        if let Some(it) = CHANNEL.iter().find(|it| it.name == name) {
+            let named = format!("channel.{channel}.{name}");
+            it.kind.check(&text).map_err(|wanted| bad(&source, &named, &it.kind, &text, &wanted))?;
+        }
+        let values = self.channels.entry(channel.to_owned()).or_default();
+        values.insert(name.to_owned(), Value { text, source });
+        Ok(())
+    }
+}
+
+/// A number and its unit, as settings write durations.
+///
+/// # Panics
+/// When it is none; settings are checked when they are set.
+pub fn duration(text: &str) -> Duration {
+    kind::duration(text).expect("durations are checked when they are set")
+}
+
+fn bad(source: &Source, name: &str, kind: &Kind, text: &str, wanted: &str) -> Error {
+    let shown = if *kind == Kind::Secret { "as it is".to_owned() } else { format!("{text:?}") };
+    Error(format!("{source}: {name} cannot be {shown}: it must be {wanted}"))
+}
+
+fn no_text(path: &str, name: &str) -> Error {
+    Error(format!("{path}: {name} must be a text, a number, true or false"))
+}
+
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Float(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Array(_)
+        | toml::Value::Table(_) => None,
+    }
+}
+
+fn list(channels: &[Channel]) -> String {
+    channels.iter().map(Channel::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(
+        flags: &[(&'static str, &str)],
+        file: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Config, Error> {
+        let flags: Vec<_> = flags.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
+        let environment =
+            environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Config::resolve(&flags, Some(("docket.toml", file)), environment)
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
+        let file = "listen = '127.0.0.1:1'\ndata = 'from file'\njournal = 'memory'";
+        let environment = [("DOCKET_LISTEN", "127.0.0.1:2"), ("DOCKET_DATA", "from environment")];
+        let config = resolve(&[("listen", "127.0.0.1:3")], file, &environment).unwrap();
+        assert_eq!(config.text("listen"), "127.0.0.1:3");
+        assert_eq!(config.value("listen").source.to_string(), "--listen");
+        assert_eq!(config.text("data"), "from environment");
+        assert_eq!(config.value("data").source.to_string(), "DOCKET_DATA");
+        assert_eq!(config.text("journal"), "memory");
+        assert_eq!(config.value("journal").source.to_string(), "docket.toml");
+        assert_eq!(config.value("tick").source, Source::Default);
+    }
+
+    #[test]
+    fn a_channel_has_settings_of_its_own_and_overrides_for_its_life_cycle() {
+        let file = "[channel.bookstore]\npay_within = '60s'\nenforce_token = false\nmax_lines = 9";
+        let environment = [("DOCKET_CHANNEL_BOOKSTORE_PAY_WITHIN", "90s")];
+        let config = resolve(&[], file, &environment).unwrap();
+        assert_eq!(config.of_channel("bookstore", "enforce_token").text, "false");
+        assert_eq!(config.of_channel("bookstore", "page_size").text, "20");
+        let overrides = config.overrides(&Channel::new("bookstore").unwrap());
+        let texts: Vec<_> = overrides.iter().map(|(name, it)| (name.as_str(), it.text.as_str())).collect();
+        assert_eq!(texts, [("max_lines", "9"), ("pay_within", "90s")]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let error = |file: &str| resolve(&[], file, &[]).unwrap_err().to_string();
+        assert!(error("lisen = 'x'").starts_with("docket.toml sets \"lisen\", which is no setting"));
+        assert_eq!(
+            error("listen = 'here'"),
+            "docket.toml: listen cannot be \"here\": it must be an address and a port, such as 127.0.0.1:8080"
+        );
+        assert_eq!(
+            error("[channel.bookstore]\npage_size = 0"),
+            "docket.toml: channel.bookstore.page_size cannot be \"0\": it must be a whole number from 1 to 200"
+        );
+        assert!(error("data = [1]").contains("data must be a text, a number, true or false"));
+        assert!(error("data = ").contains("docket.toml cannot be read"));
+        let error = error("master_key = 'sesame-is-not-a-key'");
+        assert!(error.contains("master_key cannot be as it is"), "{error}");
+        assert!(!error.contains("sesame"), "{error}");
+        let error = resolve(&[], "", &[("DOCKET_CHANNEL_NOWHERE_X", "1")]).unwrap_err();
+        assert!(error.to_string().contains("names no channel"), "{error}");
+    }
+}
