@@ -35,7 +35,7 @@ pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()
     demo.seen = demo.journal.head().borrow().number;
     let outcome = demo.life().await;
     let _ = stop.send(()); // It may have ended by itself; the join below tells.
-    serving.await?.context("the server")?;
+    serving.await.context("the server")?;
     outcome
 }
 

@@ -5,7 +5,14 @@
 //! answered when its commit is, a refusal when the newest commit it was decided on is.
 //! **Invariant:** nothing downstream of the journal is ever asked here.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use events::{CommandId, Digest, Head, IdempotencyKey, Millis, Receipt, WrappedKey};
 use tokio::{
@@ -174,6 +181,8 @@ pub struct Running {
 struct Waiting {
     request: Request,
     deadline: Instant,
+    /// Set by whoever is first: the engine, when it decides, or the caller, when it gives up.
+    claimed: Arc<AtomicBool>,
     reply: Reply,
 }
 
@@ -216,7 +225,9 @@ impl Handle {
         let command = request.command.id;
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + self.options.answer_within;
-        match self.queue.try_send(Waiting { request, deadline, reply }) {
+        let claimed = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting { request, deadline, claimed: Arc::clone(&claimed), reply };
+        match self.queue.try_send(waiting) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Full),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(self.stopped()),
@@ -224,7 +235,8 @@ impl Handle {
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.stopped()),
-            Err(_) => Err(Error::Unknown(command)),
+            Err(_) if claimed.swap(true, Ordering::AcqRel) => Err(Error::Unknown(command)),
+            Err(_) => Err(Error::Overdue), // Now nobody decides it any more.
         }
     }
 

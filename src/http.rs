@@ -4,7 +4,7 @@
 //! **Invariant:** every answer is either refused here for its shape, or comes from the engine or
 //! from a view that has seen every acknowledged write.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
@@ -29,6 +29,7 @@ mod health;
 pub mod incoming;
 pub mod lockout;
 pub mod passwords;
+pub mod server;
 pub mod tokens;
 pub mod trouble;
 
@@ -95,35 +96,6 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_such_path)
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
-}
-
-/// Serves until `stop` resolves, then lets requests in progress finish, `drain_within` at most.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-    drain_within: Duration,
-) -> std::io::Result<()> {
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let signal = async move {
-        stop.await;
-        let _ = stopping.send(()); // Serving has ended already, otherwise.
-    };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(signal);
-    let overdue = async {
-        match stopped.await {
-            Ok(()) => tokio::time::sleep(drain_within).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        served = serving => served,
-        () = overdue => {
-            tracing::warn!("some requests did not end in time and are dropped");
-            Ok(())
-        }
-    }
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

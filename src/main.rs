@@ -116,7 +116,9 @@ fn settings(path: Option<&Path>, flags: &Serve) -> anyhow::Result<Config> {
 
 async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_new(config.text("log")).context("the setting log")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
     let forgets = config.text("journal") == "memory";
     let temporary = forgets.then(Temporary::new);
     if let Some(folder) = &temporary {
@@ -163,7 +165,7 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
          http://{address}/auth/register"
     );
     let stopped = async move { stop.notified().await };
-    match node.serve(listener, &config, stopped).await? {
+    match node.serve(listener, &config, stopped).await {
         None => {
             tracing::info!("ended in good order");
             Ok(ExitCode::SUCCESS)
@@ -185,7 +187,8 @@ async fn in_trouble(
     let reason: Arc<str> = format!("{error:#}").into();
     tracing::error!(%reason, "the journal cannot be used; no order is taken");
     let linger = tokio::time::sleep(config.duration("fail_after"));
-    http::serve(listener, http::trouble::router(reason), linger, Duration::from_secs(1)).await?;
+    let options = node::server_options(config);
+    http::server::serve(listener, http::trouble::router(reason), linger, &options).await;
     Err(error)
 }
 

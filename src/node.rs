@@ -158,7 +158,7 @@ impl Node {
         listener: TcpListener,
         config: &Config,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<Option<Arc<str>>> {
+    ) -> Option<Arc<str>> {
         let mut state = self.engine.state();
         let linger = config.duration("fail_after");
         let failed = async move {
@@ -174,9 +174,9 @@ impl Node {
                 () = failed => {}
             }
         };
-        let drain_within = config.duration("drain_within");
-        http::serve(listener, self.router.clone(), ended, drain_within).await?;
-        Ok(self.shut_down().await.err())
+        let options = server_options(config);
+        http::server::serve(listener, self.router.clone(), ended, &options).await;
+        self.shut_down().await.err()
     }
 }
 
@@ -235,9 +235,7 @@ async fn open_journal(config: &Config, data: &Path) -> Result<Arc<dyn Journal>, 
     let opening = tokio::task::spawn_blocking(move || SqliteJournal::open(&folder, options));
     match opening.await.map_err(|error| Error::Other(error.into()))? {
         Ok(journal) => Ok(Arc::new(journal)),
-        Err(error @ (JournalError::Io { .. } | JournalError::Sqlite { .. })) => {
-            Err(Error::Storage(error.into()))
-        }
+        Err(error) if is_storage(&error) => Err(Error::Storage(error.into())),
         Err(error) => Err(Error::Other(error.into())),
     }
 }
@@ -371,6 +369,15 @@ fn http_settings(config: &Config) -> http::Settings {
     }
 }
 
+/// How a site wants docket to listen.
+pub fn server_options(config: &Config) -> http::server::Options {
+    http::server::Options {
+        connections_max: usize::try_from(config.count("connections_max")).unwrap_or(usize::MAX),
+        head_within: config.duration("head_within"),
+        drain_within: config.duration("drain_within"),
+    }
+}
+
 fn make_folder(path: &Path) -> anyhow::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("cannot make the folder {}", path.display()))
@@ -388,11 +395,20 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| Error::Other(error.into()))?;
     done.map_err(|error| {
         let storage = error.chain().any(|cause| {
-            let cause = cause.downcast_ref::<JournalError>();
-            matches!(cause, Some(JournalError::Io { .. } | JournalError::Sqlite { .. }))
+            cause.downcast_ref::<JournalError>().is_some_and(is_storage)
         });
         if storage { Error::Storage(error) } else { Error::Other(error) }
     })
+}
+
+/// Whether trying again may help, once the storage is in order.
+fn is_storage(error: &JournalError) -> bool {
+    match error {
+        JournalError::Io { .. } | JournalError::Unwritable { .. } | JournalError::Sqlite { .. } => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The keys that lie beside the journal.

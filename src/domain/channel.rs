@@ -7,8 +7,7 @@ use events::{Digest, Event, LifecycleAdopted, SettingsAdopted, Subject};
 
 use super::{
     ChannelState, Decided, Deciding, Rejection,
-    lifecycle::{Lifecycle, Settings, Word},
-    order::SUPPORTED,
+    lifecycle::{Due, Lifecycle, Settings},
 };
 
 /// A higher version comes into force for orders placed from here on; the one in force already
@@ -24,14 +23,7 @@ pub(super) fn adopt_lifecycle(
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Rejection::LifecycleBad(lines.join("\n"))
     })?;
-    let unknown = Word::ALL
-        .iter()
-        .find(|word| !SUPPORTED.contains(word) && lifecycle.roles(**word).next().is_some());
-    if let Some(word) = unknown {
-        let reason =
-            format!("this docket does not record {:?} yet; take its rows out", word.as_str());
-        return Err(Rejection::LifecycleBad(reason));
-    }
+    recordable(&lifecycle).map_err(Rejection::LifecycleBad)?;
     let version = lifecycle.version();
     match it.channel().and_then(ChannelState::newest) {
         Some(known) if known.lifecycle.version() == version && known.digest == digest => {
@@ -45,6 +37,19 @@ pub(super) fn adopt_lifecycle(
             Ok(Decided::one(Subject::lifecycle(channel), Event::LifecycleAdopted(event)))
         }
     }
+}
+
+/// Whether this docket can record everything that a life cycle says.
+fn recordable(lifecycle: &Lifecycle) -> Result<(), String> {
+    let known = |kind: &str| events::KINDS.iter().any(|(known, _)| *known == kind);
+    if let Some(kind) = lifecycle.event_kinds().find(|kind| !known(kind)) {
+        return Err(format!("this docket does not record {kind:?} yet; take out the rows that write it"));
+    }
+    let dated = lifecycle.deadlines().find(|(_, rule)| matches!(rule.due, Due::At(_)));
+    if let Some((name, _)) = dated {
+        return Err(format!("this docket keeps no dates with listings yet; deadline {name} needs one"));
+    }
+    Ok(())
 }
 
 /// The life cycle's defaults and what the site puts over them, when that differs from what was

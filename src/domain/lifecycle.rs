@@ -3,9 +3,9 @@
 //! finds the row for a command. What the language can say is what its words can say; a shop that
 //! needs more needs another word here, not a condition somewhere else.
 //!
-//! **Invariant:** a life cycle that is adopted has passed every check: each phase it names can be reached and
-//! left, no row is in vain, money and stock are moved only where there are any, and nothing of an
-//! order is left over when it ends.
+//! **Invariant:** a life cycle that is adopted has passed every check: each phase it names can be
+//! reached and left, no row is in vain, money and stock are moved only where there are any, and
+//! nothing of an order is left over when it ends.
 
 use std::collections::BTreeMap;
 
@@ -106,6 +106,15 @@ impl Lifecycle {
     pub fn roles(&self, command: Word) -> impl Iterator<Item = By> + use<> {
         let rows = &self.on[command as usize];
         rows.iter().fold(Callers::default(), |all, row| all.or(row.by)).iter()
+    }
+
+    /// The kinds of event that its commands write.
+    pub fn event_kinds(&self) -> impl Iterator<Item = &'static str> {
+        let rows = Word::ALL.iter().flat_map(|word| {
+            self.on[*word as usize].iter().map(|row| row.event.unwrap_or(word.event_kind()))
+        });
+        let cases = Word::ALL.iter().filter(|word| !word.case_callers().is_empty());
+        rows.chain(cases.filter(|_| !self.cases.is_empty()).map(|word| word.event_kind()))
     }
 
     /// What a deadline is about; nothing where the file declares none of this name.

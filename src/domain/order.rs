@@ -15,10 +15,6 @@ use super::{
     lifecycle::{self, Check, DeadlineWord, Due, Facets, MoneyWord, Next, Word},
 };
 
-/// The words whose events exist. A life cycle that uses others is not adopted.
-pub(super) const SUPPORTED: [Word; 6] =
-    [Word::Place, Word::Pay, Word::Cancel, Word::Expire, Word::Ship, Word::Receive];
-
 /// What a decision may weigh in a journal, in bytes.
 pub const DECISION_BYTES_MAX: usize = 256 * 1024;
 
@@ -145,12 +141,13 @@ pub(super) fn step(
             payables: payables(order, &next),
         },
     };
-    let event = match word {
-        Word::Pay => Event::OrderPaid(step),
-        Word::Cancel => Event::OrderCancelled(step),
-        Word::Expire => Event::OrderExpired(step),
-        Word::Ship => Event::OrderShipped(step),
-        Word::Receive => Event::OrderReceived(step),
+    let event = match next.event_kind() {
+        "order.paid" => Event::OrderPaid(step),
+        "order.cancelled" => Event::OrderCancelled(step),
+        "order.expired" => Event::OrderExpired(step),
+        "order.shipped" => Event::OrderShipped(step),
+        "order.received" => Event::OrderReceived(step),
+        // No life cycle is adopted that writes another.
         _ => return Err(Rejection::Phase { phase: Some(order.phase), word }),
     };
     let receipt = OrderReceipt { id, number: order.number.clone(), total: order.total };

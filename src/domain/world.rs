@@ -254,9 +254,8 @@ impl World {
                 }
             }
             Event::LifecycleAdopted(it) => {
-                // A journal holds no text that was not parsed before it was recorded; one that a
-                // later docket no longer reads leaves the earlier life cycle in force.
-                if let Ok(lifecycle) = Lifecycle::parse(channel, &it.text) {
+                // It was checked before it was recorded, and history is never refused.
+                if let Some(lifecycle) = Lifecycle::recorded(channel, &it.text) {
                     let state = self.channel_mut(channel);
                     let settings =
                         Settings::recorded(lifecycle.default_settings(), &state.settings);

@@ -1,6 +1,9 @@
 //! The writer's loop.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use events::{Epoch, Head, Millis, Position, Receipt, Recorded};
 use tokio::{
@@ -145,9 +148,9 @@ impl Writer {
         Epoch(self.head.epoch.0.max(1))
     }
 
-    fn take(&mut self, Waiting { request, deadline, reply }: Waiting) {
-        if deadline <= Instant::now() {
-            let _ = reply.send(Err(Error::Overdue)); // Nobody may wait any more.
+    fn take(&mut self, Waiting { request, deadline, claimed, reply }: Waiting) {
+        if deadline <= Instant::now() || claimed.swap(true, Ordering::AcqRel) {
+            let _ = reply.send(Err(Error::Overdue)); // The caller may have given up before.
             return;
         }
         let name = request.command.action.name();

@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -72,14 +73,14 @@ pub fn check_library() -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Makes the folder, and its parents, with directory entries that survive a power cut.
+/// Makes the folder, and its parents, for their owner alone, with directory entries that survive a power cut.
 pub fn create_dir(dir: &Path) -> Result<(), JournalError> {
     if dir.is_dir() {
         return Ok(());
     }
     let parent = parent_of(dir);
     create_dir(&parent)?;
-    match fs::create_dir(dir) {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
             Err(io_error(&parent, source, || format!("cannot make the folder {}", dir.display())))
         }

@@ -356,8 +356,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Tells of a problem: "<topic>: <which orders> <tail>". Once a line, topic and phase, however
-    /// many orders have it.
+    /// Tells of a problem: its topic, which orders have it, and the rest of the sentence. Once
+    /// a line, topic and phase, however many orders have it.
     fn report(&mut self, line: usize, topic: &str, order: State, tail: &str) {
         if self.told.insert((line, topic.to_owned(), order.phase)) {
             let reason = format!("{topic}: {} {tail}", self.whose(order));

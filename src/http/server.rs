@@ -1,0 +1,102 @@
+//! Listening: a bounded number of connections, a bounded time for a request's head, and an end in
+//! good order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tower::ServiceExt as _;
+
+/// What a site may set about listening.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections served at once; more wait to be accepted. Default 4096.
+    pub connections_max: usize,
+    /// How long the head of a request may take, idle time between two requests included.
+    /// Default 75 s.
+    pub head_within: Duration,
+    /// How long requests in progress may take once docket is told to stop. Default 10 s.
+    pub drain_within: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            head_within: Duration::from_secs(75),
+            drain_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves until `stop` resolves, then lets requests in progress finish.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    options: &Options,
+) {
+    let places = Arc::new(Semaphore::new(options.connections_max));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(options.head_within);
+    let open = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("places are never closed");
+            (place, accept(&listener).await)
+        };
+        let (place, (stream, address)) = tokio::select! {
+            next = next => next,
+            () = &mut stop => break,
+        };
+        let router = router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(address));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = open.watch(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(options.drain_within, open.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and are dropped");
+    }
+}
+
+/// The next connection. One that breaks before it is accepted is the client's matter; anything
+/// else, such as too many open files, gets better only with time.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let _ = stream.set_nodelay(true); // Slower without, but right.
+                return (stream, address);
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
