@@ -1,5 +1,7 @@
 //! From the journal to the world.
 
+use std::time::{Duration, Instant};
+
 use events::{CommitError, DecodeError, Head, Position, Recorded};
 
 use crate::{
@@ -9,6 +11,8 @@ use crate::{
 
 /// How many events are read at a time.
 const SLICE_EVENTS: usize = 2000;
+/// How often a long replay says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a journal cannot be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,8 @@ pub(super) fn replay_with(
 ) -> Result<(World, Head), ReplayError> {
     let mut world = World::default();
     let mut head = Head::default();
+    let newest = journal.head().borrow().position;
+    let mut told = Instant::now();
     loop {
         let commits = journal.read(head.number, SLICE_EVENTS)?;
         if commits.is_empty() {
@@ -59,6 +65,10 @@ pub(super) fn replay_with(
                 world.keys.evolve(&header);
             }
             head = commit.head();
+        }
+        if told.elapsed() >= PROGRESS_EVERY {
+            told = Instant::now();
+            tracing::info!(events = head.position.0, of = newest.0, "replaying the journal");
         }
     }
 }

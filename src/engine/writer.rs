@@ -221,8 +221,10 @@ impl Writer {
         }
     }
 
+    /// Gives the commands of the deadlines that are due, and tells how large the world is.
     fn fire(&mut self) {
         let now = (self.options.clock)();
+        measure(&self.world);
         for (which, request) in self.deadlines.due(&self.world, now) {
             if !self.batch.has_room() {
                 return; // The next tick finds the rest.
@@ -273,6 +275,24 @@ async fn appended(slot: &mut Option<InFlight>) -> Result<InFlight, JournalError>
             *slot = Some(in_flight);
             Err(JournalError::Closed("its thread has ended".into()))
         }
+    }
+}
+
+/// Every map of the world, by its size.
+fn measure(world: &World) {
+    let channels = || world.channels.values();
+    let listings = channels().flat_map(|it| it.stores.values()).map(|store| store.listings.len());
+    let sizes = [
+        ("accounts", world.accounts.len()),
+        ("orders", world.orders.len()),
+        ("deadlines", world.deadlines.len()),
+        ("keys", world.keys.len()),
+        ("stores", channels().map(|it| it.stores.len()).sum()),
+        ("listings", listings.sum()),
+        ("payables", channels().map(|it| it.payables.len()).sum()),
+    ];
+    for (map, size) in sizes {
+        metrics::gauge!("docket_world_size", "map" => map).set(size as f64);
     }
 }
 

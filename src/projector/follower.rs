@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use events::{CommitNumber, Hash, Head, Millis, Position};
@@ -17,6 +17,9 @@ use crate::journal::JournalError;
 
 /// How long a journal that could not be read, though it may be whole, is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a long way to the head says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Folds the journal into one view.
 pub struct Follower<V> {
@@ -178,7 +181,13 @@ impl<V: View> Follower<V> {
     }
 
     fn catch_up(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Error> {
+        let mut told = Instant::now();
         while !*stop.borrow() && self.advance(Position(u64::MAX))? {
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                let (events, of) = (self.head.position, self.reader.head().borrow().position);
+                tracing::info!(view = %self.name, %events, %of, "the view catches up");
+            }
             if *self.reader.head().borrow() == self.head {
                 break;
             }
