@@ -248,7 +248,9 @@ impl Config {
         let Some(it) = SITE.iter().find(|it| it.name == name) else {
             let known: Vec<_> = SITE.iter().map(|it| it.name).collect();
             let known = known.join(", ");
-            return Err(Error(format!("{source} sets {name:?}, which is no setting; there are {known}")));
+            return Err(Error(format!(
+                "{source} sets {name:?}, which is no setting; there are {known}"
+            )));
         };
         it.kind.check(&text).map_err(|wanted| bad(&source, name, &it.kind, &text, &wanted))?;
         self.site.insert(it.name, Value { text, source });
@@ -264,7 +266,9 @@ impl Config {
     ) -> Result<(), Error> {
         if let Some(it) = CHANNEL.iter().find(|it| it.name == name) {
             let named = format!("channel.{channel}.{name}");
-            it.kind.check(&text).map_err(|wanted| bad(&source, &named, &it.kind, &text, &wanted))?;
+            it.kind
+                .check(&text)
+                .map_err(|wanted| bad(&source, &named, &it.kind, &text, &wanted))?;
         }
         let values = self.channels.entry(channel.to_owned()).or_default();
         values.insert(name.to_owned(), Value { text, source });
@@ -342,14 +346,17 @@ mod tests {
         assert_eq!(config.of_channel("bookstore", "enforce_token").text, "false");
         assert_eq!(config.of_channel("bookstore", "page_size").text, "20");
         let overrides = config.overrides(&Channel::new("bookstore").unwrap());
-        let texts: Vec<_> = overrides.iter().map(|(name, it)| (name.as_str(), it.text.as_str())).collect();
+        let texts: Vec<_> =
+            overrides.iter().map(|(name, it)| (name.as_str(), it.text.as_str())).collect();
         assert_eq!(texts, [("max_lines", "9"), ("pay_within", "90s")]);
     }
 
     #[test]
     fn what_cannot_be_is_named() {
         let error = |file: &str| resolve(&[], file, &[]).unwrap_err().to_string();
-        assert!(error("lisen = 'x'").starts_with("docket.toml sets \"lisen\", which is no setting"));
+        assert!(
+            error("lisen = 'x'").starts_with("docket.toml sets \"lisen\", which is no setting")
+        );
         assert_eq!(
             error("listen = 'here'"),
             "docket.toml: listen cannot be \"here\": it must be an address and a port, such as 127.0.0.1:8080"

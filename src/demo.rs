@@ -49,9 +49,7 @@ struct Demo<F> {
 impl<F: FnMut(&str)> Demo<F> {
     async fn life(&mut self) -> anyhow::Result<()> {
         let who = |name: &str| json!({ "user_id": name, "password": "correct horse" });
-        let login = |name: &str| {
-            json!({ "user_id": name, "password": "correct horse", "terminal": "demo" })
-        };
+        let login = |name: &str| json!({ "user_id": name, "password": "correct horse", "terminal": "demo" });
         self.call("Sam opens an account", "/auth/register", "", who("sam")).await?;
         let sam = self.call("and logs in.", "/auth/login", "", login("sam")).await?;
         let sam = sam["token"].as_str().unwrap_or_default().to_owned();
@@ -66,16 +64,14 @@ impl<F: FnMut(&str)> Demo<F> {
         self.call("Ann opens an account", "/auth/register", "", who("ann")).await?;
         let ann = self.call("and logs in.", "/auth/login", "", login("ann")).await?;
         let ann = ann["token"].as_str().unwrap_or_default().to_owned();
-        let funds =
-            json!({ "user_id": "ann", "password": "correct horse", "add_value": 10_000 });
+        let funds = json!({ "user_id": "ann", "password": "correct horse", "add_value": 10_000 });
         self.call("Ann puts 100 yuan into her wallet", "/buyer/add_funds", &ann, funds).await?;
         let order = json!({
             "user_id": "ann", "store_id": "corner", "books": [{ "id": "b1", "count": 2 }],
         });
         let placed = self.call("and orders two copies.", "/buyer/new_order", &ann, order).await?;
         let order = placed["order_id"].as_str().unwrap_or_default().to_owned();
-        let payment =
-            json!({ "user_id": "ann", "password": "correct horse", "order_id": order });
+        let payment = json!({ "user_id": "ann", "password": "correct horse", "order_id": order });
         self.call("Ann pays.", "/buyer/payment", &ann, payment).await?;
         let step = |name: &str| json!({ "user_id": name, "order_id": order });
         self.call("Sam ships.", "/seller/deliver_book", &sam, step("sam")).await?;

@@ -108,9 +108,8 @@ fn settings(path: Option<&Path>, flags: &Serve) -> anyhow::Result<Config> {
     let flags: Vec<_> =
         flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Config::resolve(&flags, file, variables)?)
 }
 
@@ -172,7 +171,9 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         }
         Some(reason) => {
             eprintln!("docket: the journal failed: {reason}");
-            eprintln!("docket: everything acknowledged is in it; start docket again once the cause is gone");
+            eprintln!(
+                "docket: everything acknowledged is in it; start docket again once the cause is gone"
+            );
             Ok(ExitCode::FAILURE)
         }
     }

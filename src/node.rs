@@ -137,7 +137,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
         tokens: Tokens::new(&ring),
         searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
         settings: http_settings(config),
-        metrics: Box::new(move || metrics.as_ref().map_or_else(String::new, PrometheusHandle::render)),
+        metrics: Box::new(move || {
+            metrics.as_ref().map_or_else(String::new, PrometheusHandle::render)
+        }),
     };
     let router = http::router(Arc::new(app));
     Ok(Node { router, engine, views, journal, keys: ring, running, projectors })
@@ -284,7 +286,9 @@ async fn adopt(config: &Config, engine: &Handle) -> Result<(), Error> {
     let known: Vec<_> = builtin_channels();
     for named in config.channels() {
         if known.iter().all(|channel| channel.as_str() != named) {
-            return Err(anyhow::anyhow!("[channel.{named}] is set, but there is no such channel").into());
+            return Err(
+                anyhow::anyhow!("[channel.{named}] is set, but there is no such channel").into()
+            );
         }
     }
     Ok(())
@@ -392,11 +396,11 @@ fn boot_id() -> String {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| Error::Other(error.into()))?;
+    let done =
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Other(error.into()))?;
     done.map_err(|error| {
-        let storage = error.chain().any(|cause| {
-            cause.downcast_ref::<JournalError>().is_some_and(is_storage)
-        });
+        let storage =
+            error.chain().any(|cause| cause.downcast_ref::<JournalError>().is_some_and(is_storage));
         if storage { Error::Storage(error) } else { Error::Other(error) }
     })
 }

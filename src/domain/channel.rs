@@ -43,11 +43,15 @@ pub(super) fn adopt_lifecycle(
 fn recordable(lifecycle: &Lifecycle) -> Result<(), String> {
     let known = |kind: &str| events::KINDS.iter().any(|(known, _)| *known == kind);
     if let Some(kind) = lifecycle.event_kinds().find(|kind| !known(kind)) {
-        return Err(format!("this docket does not record {kind:?} yet; take out the rows that write it"));
+        return Err(format!(
+            "this docket does not record {kind:?} yet; take out the rows that write it"
+        ));
     }
     let dated = lifecycle.deadlines().find(|(_, rule)| matches!(rule.due, Due::At(_)));
     if let Some((name, _)) = dated {
-        return Err(format!("this docket keeps no dates with listings yet; deadline {name} needs one"));
+        return Err(format!(
+            "this docket keeps no dates with listings yet; deadline {name} needs one"
+        ));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use events::{Channel, CommandId, DecisionHeader, Digest, IdempotencyKey, Millis, Receipt};
 
 /// The keys that accepted commands took and that have not expired.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Keys {
     taken: HashMap<Scope, Taken>,
     /// In the order of recording; expiry is asked of the oldest first.

@@ -27,57 +27,58 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     let facets = Facets { kind: place.kind, method: place.method, ..Facets::default() };
     let search = || next(rules, None, &facets, Word::Place, &[By::Buyer]);
     let price = || priced(open_store(it, &place.store)?, &lines);
+    let (mut found, mut prices) = (None, None);
     for check in rules.lifecycle.checks(Word::Place) {
         match check {
             Check::Account => drop(it.account()?),
             Check::Credential => it.authentic()?,
             Check::Store => drop(open_store(it, &place.store)?),
-            Check::Lines => drop(price()?),
-            Check::Phase => drop(search()?),
+            Check::Lines => prices = Some(price()?),
+            Check::Phase => found = Some(search()?),
             Check::Known | Check::Own | Check::Funds => {}
         }
     }
     let (buyer, _) = it.proven()?;
-    let (next, lines) = (search()?, price()?);
+    let next = found.map_or_else(search, Ok)?;
+    let lines = prices.map_or_else(price, Ok)?;
     if it.world.orders.contains_key(&place.order) || channel.numbers.contains(&place.number) {
         return Err(Rejection::Invalid { field: "order", reason: "exists already".into() });
     }
 
-    let version = rules.lifecycle.version();
-    let order = OrderRef {
-        number: place.number.clone(),
-        buyer,
-        store: place.store.clone(),
-        placed_at: it.now,
-    };
     let total = sum(&lines)?;
     let payable = (next.to == Phase::AwaitingPayment).then(|| {
         let id = PayableId::new(place.number.as_str()).expect("a number is as long as a name");
         Payable { id, amount: total }
     });
-    let reserves = next.stock().any(|word| word == StockWord::Reserve);
-    let reserved = reserves.then(|| StockMove {
-        word: StockWord::Reserve,
+    let order = Order {
+        channel: it.command.channel.clone(),
+        number: place.number.clone(),
+        buyer,
         store: place.store.clone(),
-        lines: stock_lines(lines.iter().map(|line| (&line.sku, line.quantity))),
-    });
-    let effect = Effect {
-        from: None,
-        to: next.to,
-        stock: reserved.into_iter().collect(),
-        money: Vec::new(),
-        deadlines: deadlines(it, rules, &next, &[])?,
-        payables: Vec::new(),
+        placed_at: it.now,
+        lifecycle: rules.lifecycle.version(),
+        phase: next.to,
+        kind: place.kind,
+        method: place.method,
+        lines: lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
+        total,
+        held: 0,
+        paid: false,
+        stock: LineStock::None,
+        open_payables: payable.iter().map(|payable| payable.id.clone()).collect(),
+        deadlines: Vec::new(),
     };
-    let receipt = OrderReceipt { id: place.order, number: place.number.clone(), total };
-    let (kind, method) = (place.kind, place.method);
-    let event =
-        OrderPlaced { order, lifecycle: version, kind, method, lines, total, payable, effect };
-    Ok(Decided {
-        events: vec![(Subject::order(place.order), Event::OrderPlaced(event))],
-        orders: vec![receipt],
-        lifecycle: Some(version),
-    })
+    let event = OrderPlaced {
+        order: reference(&order),
+        lifecycle: order.lifecycle,
+        kind: order.kind,
+        method: order.method,
+        lines,
+        total,
+        payable,
+        effect: effect(it, channel, rules, &order, None, &next)?,
+    };
+    Ok(decided(place.order, &order, Event::OrderPlaced(event)))
 }
 
 pub(super) fn step(
@@ -100,6 +101,7 @@ pub(super) fn step(
         let order = find()?;
         next(rules, Some(order.phase), &facets(channel, order), word, &roles)
     };
+    let mut found = None;
     for check in rules.lifecycle.checks(word) {
         match check {
             Check::Account => drop(it.account()?),
@@ -112,9 +114,10 @@ pub(super) fn step(
                     return Err(Rejection::NotOwn);
                 }
             }
-            Check::Phase => drop(search()?),
+            Check::Phase => found = Some(search()?),
             Check::Funds => {
-                let pays = search()?.money().any(|step| step.word == MoneyWord::Hold);
+                let pays =
+                    found.map_or_else(search, Ok)?.money().any(|step| step.word == MoneyWord::Hold);
                 if pays && balance(it, find()?) < find()?.total.minor {
                     return Err(Rejection::Funds);
                 }
@@ -123,23 +126,11 @@ pub(super) fn step(
         }
     }
     it.authentic()?;
-    let (order, next) = (find()?, search()?);
+    let (order, next) = (find()?, found.map_or_else(search, Ok)?);
     let step = OrderStep {
-        order: OrderRef {
-            number: order.number.clone(),
-            buyer: order.buyer,
-            store: order.store.clone(),
-            placed_at: order.placed_at,
-        },
+        order: reference(order),
         by: next.by,
-        effect: Effect {
-            from: Some(order.phase),
-            to: next.to,
-            stock: stock(order, &next),
-            money: money(it, channel, order, &next)?,
-            deadlines: deadlines(it, rules, &next, &order.deadlines)?,
-            payables: payables(order, &next),
-        },
+        effect: effect(it, channel, rules, order, Some(order.phase), &next)?,
     };
     let event = match next.event_kind() {
         "order.paid" => Event::OrderPaid(step),
@@ -150,11 +141,43 @@ pub(super) fn step(
         // No life cycle is adopted that writes another.
         _ => return Err(Rejection::Phase { phase: Some(order.phase), word }),
     };
+    Ok(decided(id, order, event))
+}
+
+fn decided(id: OrderId, order: &Order, event: Event) -> Decided {
     let receipt = OrderReceipt { id, number: order.number.clone(), total: order.total };
-    Ok(Decided {
+    Decided {
         events: vec![(Subject::order(id), event)],
         orders: vec![receipt],
-        lifecycle: Some(rules.lifecycle.version()),
+        lifecycle: Some(order.lifecycle),
+    }
+}
+
+fn reference(order: &Order) -> OrderRef {
+    OrderRef {
+        number: order.number.clone(),
+        buyer: order.buyer,
+        store: order.store.clone(),
+        placed_at: order.placed_at,
+    }
+}
+
+/// All that a row does to an order, whether the order exists already or is being placed.
+fn effect(
+    it: &Deciding<'_>,
+    channel: &ChannelState,
+    rules: &InForce,
+    order: &Order,
+    from: Option<Phase>,
+    next: &Next<'_>,
+) -> Result<Effect, Rejection> {
+    Ok(Effect {
+        from,
+        to: next.to,
+        stock: stock(channel, order, next)?,
+        money: money(it, channel, order, next)?,
+        deadlines: deadlines(it, rules, next, &order.deadlines)?,
+        payables: payables(order, next),
     })
 }
 
@@ -258,11 +281,8 @@ fn facets(channel: &ChannelState, order: &Order) -> Facets {
     if order.paid {
         facets.payment = lifecycle::Payment::Captured;
     }
-    let available = |(sku, quantity): &(Sku, i64)| {
-        let listing = channel.stores.get(&order.store).and_then(|store| store.listings.get(sku));
-        listing.is_some_and(|listing| listing.shelf >= *quantity)
-    };
-    if order.stock == LineStock::None && !order.lines.iter().all(available) {
+    let short = || order.lines.iter().any(|line| !on_shelf(channel, order, line));
+    if order.stock == LineStock::None && short() {
         facets.stock = lifecycle::Stock::Short;
     }
     facets
@@ -284,17 +304,32 @@ fn balance(it: &Deciding<'_>, order: &Order) -> i64 {
     account.and_then(|it| it.wallet.get(&order.total.currency)).copied().unwrap_or(0)
 }
 
-fn stock(order: &Order, next: &Next<'_>) -> Vec<StockMove> {
-    let moves = next.stock().map(|word| StockMove {
-        word,
-        store: order.store.clone(),
-        lines: stock_lines(order.lines.iter().map(|(sku, quantity)| (sku, *quantity))),
+/// What the row's stock words move. Nothing is reserved that the shelf does not hold.
+fn stock(
+    channel: &ChannelState,
+    order: &Order,
+    next: &Next<'_>,
+) -> Result<Vec<StockMove>, Rejection> {
+    let lines = || {
+        let line =
+            |(sku, quantity): &(Sku, i64)| StockLine { sku: sku.clone(), quantity: *quantity };
+        order.lines.iter().map(line).collect()
+    };
+    let moves = next.stock().map(|word| {
+        if word == StockWord::Reserve
+            && let Some((sku, _)) = order.lines.iter().find(|line| !on_shelf(channel, order, line))
+        {
+            return Err(Rejection::Short { sku: sku.clone() });
+        }
+        Ok(StockMove { word, store: order.store.clone(), lines: lines() })
     });
     moves.collect()
 }
 
-fn stock_lines<'a>(lines: impl Iterator<Item = (&'a Sku, i64)>) -> Vec<StockLine> {
-    lines.map(|(sku, quantity)| StockLine { sku: sku.clone(), quantity }).collect()
+fn on_shelf(channel: &ChannelState, order: &Order, (sku, quantity): &(Sku, i64)) -> bool {
+    let store = channel.stores.get(&order.store);
+    let listing = store.and_then(|store| store.listings.get(sku));
+    listing.is_some_and(|listing| listing.shelf >= *quantity)
 }
 
 /// What the row's money words move, in their order; nothing is moved where nothing is due.

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Everything that decisions depend on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct World {
     /// Every account that is not given up.
     pub accounts: HashMap<AccountId, Account>,
@@ -33,7 +33,7 @@ pub struct World {
 }
 
 /// Somebody.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Account {
     /// The channel it belongs to.
     pub channel: Channel,
@@ -54,7 +54,7 @@ pub struct Account {
 }
 
 /// What belongs to one channel.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct ChannelState {
     /// Every life cycle ever adopted, by version; open orders live by theirs.
     pub lifecycles: BTreeMap<u32, InForce>,
@@ -81,8 +81,15 @@ pub struct InForce {
     pub settings: Settings,
 }
 
+/// The digest stands for the text, and so for the life cycle that was read from it.
+impl PartialEq for InForce {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.settings == other.settings
+    }
+}
+
 /// What a payer is asked for, and for which order.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct PayableEntry {
     /// How much.
     pub amount: Money,
@@ -93,7 +100,7 @@ pub struct PayableEntry {
 }
 
 /// A place where things are sold.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Store {
     /// Who sells; the account may be gone.
     pub owner: AccountId,
@@ -104,7 +111,7 @@ pub struct Store {
 }
 
 /// One thing that is sold.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Listing {
     /// What one costs.
     pub price: Money,
@@ -115,7 +122,7 @@ pub struct Listing {
 }
 
 /// An order: a phase and facets that do not depend on each other.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Order {
     /// The channel it belongs to.
     pub channel: Channel,
