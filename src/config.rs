@@ -9,8 +9,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use events::Channel;
 
 mod kind;
+mod show;
 
 pub use kind::Kind;
+pub use show::show;
 
 /// One setting.
 #[derive(Debug)]
@@ -180,11 +182,6 @@ impl Config {
         values
     }
 
-    /// The channels that have settings of their own.
-    pub fn channels(&self) -> impl Iterator<Item = &str> {
-        self.channels.keys().map(String::as_str)
-    }
-
     /// Whether a risk is taken by name.
     pub fn allows(&self, risk: &str) -> bool {
         self.text("allow").split(',').any(|allowed| allowed.trim() == risk)
@@ -204,15 +201,7 @@ impl Config {
             match value {
                 toml::Value::Table(channels) if name == "channel" => {
                     for (channel, values) in channels {
-                        let toml::Value::Table(values) = values else {
-                            return Err(Error(format!(
-                                "{path}: channel.{channel} must be a table: [channel.{channel}]"
-                            )));
-                        };
-                        for (name, value) in values {
-                            let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
-                            self.set_of_channel(&channel, &name, text, source.clone())?;
-                        }
+                        self.read_channel(path, &channel, values, &source)?;
                     }
                 }
                 value => {
@@ -220,6 +209,31 @@ impl Config {
                     self.set(&name, text, source.clone())?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn read_channel(
+        &mut self,
+        path: &str,
+        channel: &str,
+        values: toml::Value,
+        source: &Source,
+    ) -> Result<(), Error> {
+        let known = crate::node::builtin_channels();
+        if known.iter().all(|it| it.as_str() != channel) {
+            let known = list(&known);
+            return Err(Error(format!(
+                "{path}: [channel.{channel}] is set, but there is no such channel; there are {known}"
+            )));
+        }
+        let toml::Value::Table(values) = values else {
+            let wanted = format!("must be a table: [channel.{channel}]");
+            return Err(Error(format!("{path}: channel.{channel} {wanted}")));
+        };
+        for (name, value) in values {
+            let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
+            self.set_of_channel(channel, &name, text, source.clone())?;
         }
         Ok(())
     }

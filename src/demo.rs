@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
-use events::{CommitNumber, Event, MoneyMove, Recorded, StockMove};
+use events::{CommitNumber, Event, MoneyMove, Recorded, StockMove, StockWord};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -14,6 +14,9 @@ use crate::{
     journal::Journal,
     node::{self, Parts},
 };
+
+/// How wide JSON is shown, its indent aside.
+const WIDTH: usize = 90;
 
 /// Runs the demo on a folder that nobody else uses, and writes what happens line by line.
 pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()> {
@@ -30,7 +33,13 @@ pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()
         };
         node.serve(listener, &config, stopped).await
     });
-    line(&format!("A docket of its own serves the bookstore API at {base}.\n"));
+    line(&format!(
+        "A docket of its own serves the bookstore API at {base}. Each call is shown with"
+    ));
+    line(
+        "its answer and with what it made fact: the event's position in the journal, its kind, the",
+    );
+    line("order's phase before and after, the stock and the money it moved.\n");
     let mut demo = Demo { client: Client::new(base), journal, seen: CommitNumber(0), line };
     demo.seen = demo.journal.head().borrow().number;
     let outcome = demo.life().await;
@@ -50,26 +59,26 @@ impl<F: FnMut(&str)> Demo<F> {
     async fn life(&mut self) -> anyhow::Result<()> {
         let who = |name: &str| json!({ "user_id": name, "password": "correct horse" });
         let login = |name: &str| json!({ "user_id": name, "password": "correct horse", "terminal": "demo" });
-        self.call("Sam opens an account", "/auth/register", "", who("sam")).await?;
-        let sam = self.call("and logs in.", "/auth/login", "", login("sam")).await?;
+        self.call("Sam opens an account.", "/auth/register", "", who("sam")).await?;
+        let sam = self.call("Sam logs in.", "/auth/login", "", login("sam")).await?;
         let sam = sam["token"].as_str().unwrap_or_default().to_owned();
         let store = json!({ "user_id": "sam", "store_id": "corner" });
-        self.call("Sam opens a store", "/seller/create_store", &sam, store).await?;
+        self.call("Sam opens a store.", "/seller/create_store", &sam, store).await?;
         let book = json!({
             "user_id": "sam", "store_id": "corner", "stock_level": 5,
             "book_info": { "id": "b1", "title": "The Ledger", "price": 2500, "tags": ["novel"] },
         });
-        self.call("and puts five copies of a book on the shelf.", "/seller/add_book", &sam, book)
+        self.call("Sam puts five copies of a book on the shelf.", "/seller/add_book", &sam, book)
             .await?;
-        self.call("Ann opens an account", "/auth/register", "", who("ann")).await?;
-        let ann = self.call("and logs in.", "/auth/login", "", login("ann")).await?;
+        self.call("Ann opens an account.", "/auth/register", "", who("ann")).await?;
+        let ann = self.call("Ann logs in.", "/auth/login", "", login("ann")).await?;
         let ann = ann["token"].as_str().unwrap_or_default().to_owned();
         let funds = json!({ "user_id": "ann", "password": "correct horse", "add_value": 10_000 });
-        self.call("Ann puts 100 yuan into her wallet", "/buyer/add_funds", &ann, funds).await?;
+        self.call("Ann puts 100 yuan into her wallet.", "/buyer/add_funds", &ann, funds).await?;
         let order = json!({
             "user_id": "ann", "store_id": "corner", "books": [{ "id": "b1", "count": 2 }],
         });
-        let placed = self.call("and orders two copies.", "/buyer/new_order", &ann, order).await?;
+        let placed = self.call("Ann orders two copies.", "/buyer/new_order", &ann, order).await?;
         let order = placed["order_id"].as_str().unwrap_or_default().to_owned();
         let payment = json!({ "user_id": "ann", "password": "correct horse", "order_id": order });
         self.call("Ann pays.", "/buyer/payment", &ann, payment).await?;
@@ -80,8 +89,9 @@ impl<F: FnMut(&str)> Demo<F> {
         self.call("What is the order like now?", "/buyer/query_order_detail", &ann, detail).await?;
         let commits = self.journal.head().borrow().number;
         (self.line)(&format!(
-            "Every step above is in the journal, {commits} commits, each chained to the one before."
+            "Every step above is in the journal, {commits} commits, each chained to the one before. This"
         ));
+        (self.line)("docket and its folder are gone now; `docket` alone serves one that stays.");
         Ok(())
     }
 
@@ -93,12 +103,13 @@ impl<F: FnMut(&str)> Demo<F> {
         body: Value,
     ) -> anyhow::Result<Value> {
         (self.line)(about);
-        (self.line)(&format!("  POST {path}  {}", shown(&body)));
+        (self.line)(&format!("  POST {path}"));
+        (self.line)(&format!("       {}", shown(&body)));
         let answer = self.client.post(path, &[("token", token)], &body).await?;
         (self.line)(&format!("  {}  {}", answer.status.as_u16(), shown(&answer.body)));
         ensure!(answer.status.is_success(), "{path} was refused");
         for fact in self.facts().await? {
-            (self.line)(&format!("    {fact}"));
+            (self.line)(&format!("       {fact}"));
         }
         (self.line)("");
         Ok(answer.body)
@@ -127,7 +138,17 @@ fn shown(body: &Value) -> String {
             *value = "…".into();
         }
     }
-    body.to_string()
+    let mut text = String::new();
+    let mut width = 0;
+    for part in body.to_string().split_inclusive(',') {
+        if width > 0 && width + part.len() > WIDTH {
+            text.push_str("\n        ");
+            width = 0;
+        }
+        text.push_str(part);
+        width += part.len();
+    }
+    text
 }
 
 fn told(recorded: &Recorded) -> String {
@@ -150,7 +171,7 @@ fn told(recorded: &Recorded) -> String {
     }
     for it in stock {
         for line in &it.lines {
-            write!(text, "; {:?} {} × {}", it.word, line.quantity, line.sku)
+            write!(text, "; {} {} × {}", word(it.word), line.quantity, line.sku)
                 .expect("a String takes everything");
         }
     }
@@ -160,4 +181,13 @@ fn told(recorded: &Recorded) -> String {
             .expect("a String takes everything");
     }
     text
+}
+
+/// Which way stock goes, as a life cycle writes it.
+fn word(word: StockWord) -> &'static str {
+    match word {
+        StockWord::Reserve => "reserve",
+        StockWord::Consume => "consume",
+        StockWord::Return => "return",
+    }
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -119,7 +119,12 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let head = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, head, body.to_string()).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// Whether the engine still answers, as `/readyz` says it.

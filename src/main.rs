@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use docket::{
     config::{self, Config},
     demo,
-    domain::lifecycle::Lifecycle,
+    domain::lifecycle::{Lifecycle, Settings},
     http,
     node::{self, Parts},
 };
@@ -26,10 +26,11 @@ use tracing_subscriber::EnvFilter;
 /// An order engine that speaks the order APIs shops already have.
 ///
 /// Without a command it serves: orders are taken at http://127.0.0.1:8080 and kept under ./data.
-/// Settings come from flags, then from DOCKET_<NAME> in the environment, then from docket.toml;
+/// Settings come from flags, else from DOCKET_<NAME> in the environment, else from docket.toml;
 /// `docket config` shows all of them. `docket demo` shows an order's whole life in a minute.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Do>,
@@ -40,13 +41,20 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  docket                                      serve on this machine, data in ./data
+  docket --listen 127.0.0.1:9000 --data shop  serve at another port, on another folder
+  docket --journal memory                     try it; nothing is kept
+  docket config                               every setting, as a docket.toml to begin with";
+
 #[derive(Subcommand)]
 enum Do {
     /// Serve orders until a signal (SIGTERM, Ctrl-C) says to stop.
     Serve(Serve),
     /// Show one order's whole life through the bookstore API, on a folder of its own.
     Demo,
-    /// Show every setting, its value and where that comes from.
+    /// Show every setting, its value and where that comes from, as a docket.toml.
     Config,
 }
 
@@ -74,7 +82,7 @@ fn main() -> ExitCode {
         done
     });
     done.unwrap_or_else(|error| {
-        eprintln!("docket: {error:#}");
+        eprintln!("docket: {}", told(&error));
         ExitCode::FAILURE
     })
 }
@@ -87,7 +95,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Do::Config) => {
-            print_settings(&settings(cli.config.as_deref(), &cli.serve)?);
+            print!("{}", shown_settings(&settings(cli.config.as_deref(), &cli.serve)?)?);
             Ok(ExitCode::SUCCESS)
         }
         Some(Do::Serve(flags)) => serve(settings(cli.config.as_deref(), &flags)?).await,
@@ -148,16 +156,18 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     };
     let node = match starting {
         Ok(node) => node,
-        Err(node::Error::Storage(error)) => return in_trouble(listener, &config, error).await,
+        Err(node::Error::Storage(error)) => {
+            return in_trouble(listener, &config, error, &stop).await;
+        }
         Err(node::Error::Other(error)) => return Err(error),
     };
     let data = Path::new(config.text("data"));
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
     let token = node::operator_token(&data)?;
-    let kept = if forgets { "nowhere: gone when docket ends" } else { "" };
+    let kept = if forgets { ", gone when docket ends" } else { "" };
     println!("docket is ready for orders");
     println!("  listening on    http://{address}");
-    println!("  data            {} {kept}", data.display());
+    println!("  data            {}{kept}", data.display());
     println!("  operator token  {}", token.display());
     println!(
         "  try             curl -d '{{\"user_id\":\"ann\",\"password\":\"secret\"}}' \
@@ -184,13 +194,32 @@ async fn in_trouble(
     listener: TcpListener,
     config: &Config,
     error: anyhow::Error,
+    stop: &tokio::sync::Notify,
 ) -> anyhow::Result<ExitCode> {
-    let reason: Arc<str> = format!("{error:#}").into();
-    tracing::error!(%reason, "the journal cannot be used; no order is taken");
-    let linger = tokio::time::sleep(config.duration("fail_after"));
+    let reason: Arc<str> = told(&error).into();
+    let address = listener.local_addr()?;
+    tracing::error!(%address, %reason, "the journal cannot be used; no order is taken");
+    let linger = async {
+        tokio::select! {
+            () = tokio::time::sleep(config.duration("fail_after")) => {}
+            () = stop.notified() => {}
+        }
+    };
     let options = node::server_options(config);
     http::server::serve(listener, http::trouble::router(reason), linger, &options).await;
     Err(error)
+}
+
+/// An error and its causes, as far as they are not in its text already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if text.contains(&cause) {
+            break; // And with it what is below.
+        }
+        text = format!("{text}: {cause}");
+    }
+    text
 }
 
 /// The first signal ends in good order, the second at once.
@@ -213,37 +242,23 @@ fn watch_signals(stop: Arc<tokio::sync::Notify>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_settings(config: &Config) {
-    let row = |name: &str, value: &config::Value, secret: bool, about: &str| {
-        let text = match (value.text.as_str(), secret) {
-            ("", _) => "(none)",
-            (_, true) => "(set)",
-            (text, false) => text,
-        };
-        println!("{name:<36} {text:<18} {:<14} {about}", value.source.to_string());
-    };
-    println!("{:<36} {:<18} {:<14} WHAT FOR", "SETTING", "VALUE", "FROM");
-    for it in config::SITE {
-        row(it.name, config.value(it.name), it.kind == config::Kind::Secret, it.about);
+/// Every setting, those of the life cycles too, checked as `serve` checks them.
+fn shown_settings(config: &Config) -> anyhow::Result<String> {
+    let mut channels = Vec::new();
+    for (channel, text, origin) in node::lifecycles(config)? {
+        let lifecycle = Lifecycle::parse(&channel, &text).map_err(|problems| {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("{origin} is not right:\n{}", problems.join("\n"))
+        })?;
+        let overrides = config.overrides(&channel);
+        let overrides = overrides.into_iter().map(|(name, value)| (name, value.text)).collect();
+        Settings::override_with(lifecycle.default_settings(), &overrides)
+            .with_context(|| format!("the settings of channel {channel}"))?;
+        let defaults = lifecycle.default_settings().iter();
+        channels
+            .push((channel, defaults.map(|(name, it)| (name.clone(), it.to_string())).collect()));
     }
-    for channel in node::builtin_channels() {
-        let full = |name: &str| format!("channel.{channel}.{name}");
-        for it in config::CHANNEL {
-            row(&full(it.name), &config.of_channel(&channel, it.name), false, it.about);
-        }
-        let mut values = config.overrides(&channel);
-        let text = node::builtin_lifecycle(&channel).unwrap_or_default();
-        if let Ok(lifecycle) = Lifecycle::parse(&channel, text) {
-            for (name, value) in lifecycle.default_settings() {
-                let default =
-                    config::Value { text: value.to_string(), source: config::Source::Default };
-                values.entry(name.clone()).or_insert(default);
-            }
-        }
-        for (name, value) in &values {
-            row(&full(name), value, false, "Of the life cycle; recorded in the journal.");
-        }
-    }
+    Ok(config::show(config, &channels))
 }
 
 /// A folder that goes when its owner does.

@@ -96,6 +96,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
         Some(journal) => journal,
         None => open_journal(config, &data).await?,
     };
+    // A journal in a file has made the folder, and synced the entry of its name.
     make_folder(&data).map_err(Error::Storage)?;
     let master = master_key(config, &data, journal.as_ref())?;
     let ring = {
@@ -283,14 +284,6 @@ async fn adopt(config: &Config, engine: &Handle) -> Result<(), Error> {
             .await
             .map_err(|error| failed(error, &format!("the settings of channel {channel}")))?;
     }
-    let known: Vec<_> = builtin_channels();
-    for named in config.channels() {
-        if known.iter().all(|channel| channel.as_str() != named) {
-            return Err(
-                anyhow::anyhow!("[channel.{named}] is set, but there is no such channel").into()
-            );
-        }
-    }
     Ok(())
 }
 
@@ -310,8 +303,8 @@ async fn submit(engine: &Handle, channel: &Channel, action: Action) -> Result<()
     engine.submit(Request::new(command)).await.map(drop)
 }
 
-/// Each channel's file: the site's own where it has one.
-fn lifecycles(config: &Config) -> anyhow::Result<Vec<(Channel, String, String)>> {
+/// Each channel's life-cycle file and what to call it: the site's own where it has one.
+pub fn lifecycles(config: &Config) -> anyhow::Result<Vec<(Channel, String, String)>> {
     let folder = config.text("lifecycles");
     let mut files = Vec::new();
     for channel in builtin_channels() {
@@ -407,12 +400,8 @@ async fn blocking<T: Send + 'static>(
 
 /// Whether trying again may help, once the storage is in order.
 fn is_storage(error: &JournalError) -> bool {
-    match error {
-        JournalError::Io { .. } | JournalError::Unwritable { .. } | JournalError::Sqlite { .. } => {
-            true
-        }
-        _ => false,
-    }
+    use JournalError::{Io, Sqlite, Unwritable};
+    matches!(error, Io { .. } | Unwritable { .. } | Sqlite { .. })
 }
 
 /// The keys that lie beside the journal.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An event as recorded. Its bytes in the journal are this as one JSON object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// Set by the single writer; dense and rising.
     pub position: Position,
@@ -26,7 +26,9 @@ pub struct Envelope {
     pub recorded_at: Millis,
     /// The channel it belongs to.
     pub channel: Channel,
-    /// As recorded; decoded once, never encoded again.
+    /// As recorded; decoded once, never encoded again. An object, whose schema is that of the
+    /// kind and version.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub payload: Box<RawValue>,
 }
 

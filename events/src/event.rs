@@ -1,5 +1,6 @@
 //! Events: facts in the newest shape. One struct a kind; [`Event`] is any of them.
 
+use schemars::{Schema, schema_for};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -16,11 +17,11 @@ use crate::{
 };
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $variant:ident($payload:ty) = $kind:literal v $version:literal,)*) => {
+    ($(#[doc = $doc:literal] $variant:ident($payload:ty) = $kind:literal v $version:literal,)*) => {
         /// A fact, in the newest shape of its kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Event {
-            $($(#[$doc])* $variant($payload),)*
+            $(#[doc = $doc] $variant($payload),)*
         }
 
         /// Every kind that is written today, with the version it is written in.
@@ -42,9 +43,10 @@ macro_rules! events {
                 match self { $(Self::$variant(payload) => raw(payload),)* }
             }
 
-            /// The JSON Schema of every kind and version that is written today.
-            pub fn schemas() -> Vec<(&'static str, u16, schemars::Schema)> {
-                vec![$(($kind, $version, schemars::schema_for!($payload))),*]
+            /// The JSON Schema of the payload of every kind and version that is written today,
+            /// titled `order.placed v1`.
+            pub fn schemas() -> Vec<(&'static str, u16, Schema)> {
+                vec![$(($kind, $version, titled($kind, $version, $doc, schema_for!($payload)))),*]
             }
         }
     };
@@ -53,9 +55,9 @@ macro_rules! events {
 events! {
     /// Somebody has an account.
     AccountRegistered(AccountRegistered) = "account.registered" v 1,
-    /// An account has a new password.
+    /// An account has a new password. The sessions named in it end.
     PasswordChanged(PasswordChanged) = "account.password_changed" v 1,
-    /// An account is given up.
+    /// An account is given up. Its login name is free again, its sessions end.
     AccountUnregistered(AccountUnregistered) = "account.unregistered" v 1,
     /// Somebody has logged in.
     SessionOpened(SessionOpened) = "session.opened" v 1,
@@ -83,9 +85,9 @@ events! {
     OrderShipped(OrderStep) = "order.shipped" v 1,
     /// An order has arrived.
     OrderReceived(OrderStep) = "order.received" v 1,
-    /// A channel has a new life cycle for the orders placed from here on.
+    /// A channel has a new life cycle for the orders placed from here on. Open orders keep theirs.
     LifecycleAdopted(LifecycleAdopted) = "lifecycle.adopted" v 1,
-    /// A channel has new settings for the decisions made from here on.
+    /// A channel has new settings for the decisions made from here on. Deadlines set already stay.
     SettingsAdopted(SettingsAdopted) = "settings.adopted" v 1,
 }
 
@@ -113,6 +115,13 @@ impl Event {
             | Self::SettingsAdopted(_) => None,
         }
     }
+}
+
+/// Kinds may share a payload, so a schema is named after its kind and not after its type.
+fn titled(kind: &str, version: u16, about: &str, mut schema: Schema) -> Schema {
+    schema.insert("title".to_owned(), format!("{kind} v{version}").into());
+    schema.insert("description".to_owned(), about.trim().into());
+    schema
 }
 
 fn raw(payload: &impl Serialize) -> Box<RawValue> {

@@ -15,8 +15,8 @@ pub struct InvalidName {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])+ $name:ident) => {
+        $(#[doc = $doc])+
         /// 1 to 255 bytes of UTF-8, cheap to clone.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -69,7 +69,10 @@ macro_rules! name {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "minLength": 1, "maxLength": 255 })
+                json_schema!({
+                    "description": concat!($($doc),+).trim(),
+                    "type": "string", "minLength": 1, "maxLength": 255,
+                })
             }
         }
     };
@@ -101,8 +104,8 @@ name!(
 );
 
 macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])+ $name:ident) => {
+        $(#[doc = $doc])+
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -127,7 +130,10 @@ macro_rules! uuid_id {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "format": "uuid" })
+                json_schema!({
+                    "description": concat!($($doc),+).trim(),
+                    "type": "string", "format": "uuid",
+                })
             }
         }
     };
@@ -217,7 +223,11 @@ impl JsonSchema for EventId {
         "EventId".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f-]{36}\\.[0-9]+$" })
+        json_schema!({
+            "description": "<command id>.<n>: which command caused it, and which of its events it \
+                            is, from 0.",
+            "type": "string", "pattern": "^[0-9a-f-]{36}\\.[0-9]+$",
+        })
     }
 }
 
@@ -325,7 +335,10 @@ impl JsonSchema for Digest {
         "Digest".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+        json_schema!({
+            "description": "32 bytes that stand for a text without telling it.",
+            "type": "string", "pattern": "^[0-9a-f]{64}$",
+        })
     }
 }
 

@@ -65,7 +65,11 @@ impl JsonSchema for Sealed {
         "Sealed".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f-]{36}:[A-Za-z0-9+/]+=*$" })
+        json_schema!({
+            "description": "Personal data, encrypted under the data key of one account: \
+                            <account id>:<base64 of nonce and AES-256-GCM ciphertext>.",
+            "type": "string", "pattern": "^[0-9a-f-]{36}:[A-Za-z0-9+/]+=*$",
+        })
     }
 }
 

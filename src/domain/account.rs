@@ -17,6 +17,9 @@ pub(super) fn register(
     if it.world.logins.contains_key(&(it.command.channel.clone(), login)) {
         return Err(Rejection::LoginTaken);
     }
+    if it.world.accounts.contains_key(&account) {
+        return Err(Rejection::Invalid { field: "account", reason: "exists already".into() });
+    }
     let event = AccountRegistered {
         account,
         login,
@@ -71,8 +74,12 @@ pub(super) fn open_session(
     Ok(Decided::one(Subject::account(id), Event::SessionOpened(event)))
 }
 
+/// A session that the account does not have is at its end already; another's stays.
 pub(super) fn close_session(it: &Deciding<'_>, token: Digest) -> Result<Decided, Rejection> {
-    let (id, _) = it.proven()?;
+    let (id, account) = it.proven()?;
+    if !tokens(account).contains(&token) {
+        return Ok(Decided::nothing());
+    }
     let event = SessionClosed { account: id, token };
     Ok(Decided::one(Subject::account(id), Event::SessionClosed(event)))
 }

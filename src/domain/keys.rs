@@ -1,6 +1,6 @@
 //! Idempotency keys: which requests were accepted, and what they were told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use events::{Channel, CommandId, DecisionHeader, Digest, IdempotencyKey, Millis, Receipt};
 
@@ -8,8 +8,8 @@ use events::{Channel, CommandId, DecisionHeader, Digest, IdempotencyKey, Millis,
 #[derive(Debug, Default, PartialEq)]
 pub struct Keys {
     taken: HashMap<Scope, Taken>,
-    /// In the order of recording; expiry is asked of the oldest first.
-    ages: VecDeque<(Millis, Scope)>,
+    /// In the order in which they expire, which is not that of recording where a setting changed.
+    ages: BTreeMap<(Millis, CommandId), Scope>,
 }
 
 /// Where a key is unique: one channel, one owner, one operation.
@@ -34,12 +34,14 @@ pub struct Taken {
     pub command: CommandId,
     /// All that its answer is made of.
     pub receipt: Receipt,
+    /// When the key is free again.
+    pub expires_at: Millis,
 }
 
 impl Keys {
-    /// What the command was told that took this key, if one did.
-    pub fn get(&self, scope: &Scope) -> Option<&Taken> {
-        self.taken.get(scope)
+    /// What the command was told that took this key, if one did and the key is not free again.
+    pub fn get(&self, scope: &Scope, now: Millis) -> Option<&Taken> {
+        self.taken.get(scope).filter(|taken| taken.expires_at > now)
     }
 
     /// How many keys are remembered.
@@ -55,10 +57,10 @@ impl Keys {
     /// Remembers the key of a decision, if it took one, and forgets those that expired before it.
     pub fn evolve(&mut self, header: &DecisionHeader) {
         let now = header.receipt.recorded_at;
-        while self.ages.front().is_some_and(|(expires_at, _)| *expires_at <= now) {
-            if let Some((_, scope)) = self.ages.pop_front() {
-                self.taken.remove(&scope);
-            }
+        while let Some(oldest) = self.ages.first_entry()
+            && oldest.key().0 <= now
+        {
+            self.taken.remove(&oldest.remove());
         }
         let Some(record) = &header.key else { return };
         let scope = Scope {
@@ -71,8 +73,9 @@ impl Keys {
             request: record.request,
             command: header.command,
             receipt: header.receipt.clone(),
+            expires_at: record.expires_at,
         };
-        self.ages.push_back((record.expires_at, scope.clone()));
+        self.ages.insert((record.expires_at, header.command), scope.clone());
         self.taken.insert(scope, taken);
     }
 }

@@ -357,7 +357,9 @@ fn money(
                 let of = |pot: &std::collections::BTreeMap<_, i64>| {
                     pot.get(&order.total.currency).copied().unwrap_or(0)
                 };
-                let most = of(&account.wallet).checked_add(of(&account.held));
+                // What is held for the seller's own order comes out of what may come back.
+                let own = if seller == order.buyer { order.held } else { 0 };
+                let most = of(&account.wallet).checked_add(of(&account.held) - own);
                 most.and_then(|most| most.checked_add(held)).ok_or(Rejection::Overflow)?;
                 (Pot::Held, Pot::Wallet(seller), held)
             }

@@ -20,7 +20,7 @@ pub(super) type Which = (OrderId, String);
 
 pub(super) struct Deadlines {
     jump_max_ms: i64,
-    /// When the clock was last believed, and what it said.
+    /// When the clock was last believed, and what it said, or should have said if it was behind.
     believed: Option<(Instant, Millis)>,
     stopped: bool,
     /// Until when, and for how long, a refused deadline rests.
@@ -86,7 +86,9 @@ impl Deadlines {
         }
         metrics::gauge!("docket_deadlines_stopped").set(if jumped { 1.0 } else { 0.0 });
         if !jumped {
-            self.believed = Some((Instant::now(), now));
+            // A clock that is behind may be set right later, and has not jumped ahead then.
+            let at_least = said.0.saturating_add(elapsed);
+            self.believed = Some((Instant::now(), Millis(now.0.max(at_least))));
         }
         !jumped
     }

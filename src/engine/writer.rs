@@ -210,7 +210,7 @@ impl Writer {
             operation: used.operation.to_owned(),
             key: used.key.clone(),
         };
-        match self.world.keys.get(&scope) {
+        match self.world.keys.get(&scope, now) {
             Some(taken) if proven && taken.request == used.request => Ok(Some(Accepted {
                 command: taken.command,
                 receipt: taken.receipt.clone(),

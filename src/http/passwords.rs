@@ -183,6 +183,7 @@ impl Passwords {
         let place = self.0.places.clone().try_acquire_owned().map_err(|_| Busy)?;
         let turn = timeout(self.0.wait_max, self.0.turns.clone().acquire_owned());
         let turn = turn.await.map_err(|_| Busy)?.expect("turns are never closed");
+        metrics::counter!("docket_password_hashes_total").increment(1);
         let done = task::spawn_blocking(move || {
             let _held = (place, turn);
             work()

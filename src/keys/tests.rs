@@ -1,3 +1,5 @@
+//! The key ring: what it makes, keeps, opens, and no longer opens.
+
 use std::{
     collections::HashMap,
     fs,

@@ -125,6 +125,7 @@ pub struct Line {
     /// The thing; each at most once in an order.
     pub sku: Sku,
     /// How many; at least 1.
+    #[schemars(range(min = 1))]
     pub quantity: i64,
     /// What one costs.
     pub price: Money,
@@ -180,6 +181,7 @@ pub struct StockLine {
     /// The thing.
     pub sku: Sku,
     /// How many; at least 1.
+    #[schemars(range(min = 1))]
     pub quantity: i64,
 }
 

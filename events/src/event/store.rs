@@ -28,6 +28,7 @@ pub struct ListingAdded {
     /// What one costs; not negative.
     pub price: Money,
     /// How many lie on the shelf; not negative.
+    #[schemars(range(min = 0))]
     pub quantity: i64,
     /// Words to find it by.
     #[serde(default)]
@@ -48,5 +49,6 @@ pub struct StockAdded {
     /// The thing.
     pub sku: Sku,
     /// How many more; at least 1.
+    #[schemars(range(min = 1))]
     pub quantity: i64,
 }

@@ -52,7 +52,11 @@ impl JsonSchema for Pot {
         "Pot".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(outside|held|wallet/[0-9a-f-]{36})$" })
+        json_schema!({
+            "description": "Where money lies: outside docket, held for the order that the event is \
+                            about, or in an account's wallet.",
+            "type": "string", "pattern": "^(outside|held|wallet/[0-9a-f-]{36})$",
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+//! What files say, what orders do by them, and how a bad file is refused.
+
 use std::fmt::Write;
 
 use events::{By, Channel, Kind, Method, Phase};

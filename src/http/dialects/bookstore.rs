@@ -66,8 +66,8 @@ struct Answer {
     position: Option<events::Position>,
 }
 
-/// One path: what answers it, whether it is a query that comes as GET too, and the fields that
-/// every one of its answers has.
+/// One path: what answers it, whether it is a query that comes as GET too, and the fields of its
+/// own as every error has them: empty.
 struct Route {
     path: &'static str,
     operation: Operation,
@@ -128,6 +128,7 @@ impl Operation {
 fn routes() -> Vec<Route> {
     use queries::{By, Search, Within};
     let none = || json!({});
+    let state = || json!({ "order_state": null, "order_list": [] });
     let order_list = || json!({ "order_list": [] });
     let details = || json!({ "order_detail_list": [] });
     let books = || json!({ "pages": 0, "book_list": [] });
@@ -161,7 +162,7 @@ fn routes() -> Vec<Route> {
         query("/buyer/query_order", Operation::QueryOrder, order_list),
         query("/buyer/search_order", Operation::QueryOrder, order_list),
         query("/buyer/query_order_para", Operation::QueryOrderPara, order_list),
-        query("/buyer/query_order_state", Operation::QueryOrderState, none),
+        query("/buyer/query_order_state", Operation::QueryOrderState, state),
         query("/buyer/query_order_detail", Operation::QueryOrderDetail, details),
         query("/buyer/query_detail_order", Operation::QueryOrderDetail, details),
         search("/buyer/search_book_all", By::Any, Within::All),
@@ -173,6 +174,11 @@ fn routes() -> Vec<Route> {
         search("/buyer/search_book_store_tag", By::Tag, Within::Store),
         search("/buyer/search_book_store_author", By::Author, Within::Store),
     ]
+}
+
+/// Every path of the dialect, and whether it takes GET beside POST.
+pub fn paths() -> impl Iterator<Item = (&'static str, bool)> {
+    routes().into_iter().map(|route| (route.path, route.get))
 }
 
 /// The routes of the dialect.
@@ -285,14 +291,12 @@ fn respond(empty: fn() -> Value, reply: Reply) -> Response {
             if let Some(allow) = failure.allow {
                 headers.push(("allow", HeaderValue::from_static(allow)));
             }
+            if let Value::Object(empty) = empty() {
+                body.extend(empty);
+            }
             failure.code
         }
     };
-    if let Value::Object(empty) = empty() {
-        for (name, value) in empty {
-            body.entry(name).or_insert(value);
-        }
-    }
     let status = StatusCode::from_u16(status).expect("codes are between 100 and 999");
     let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut response = (status, Value::Object(body).to_string()).into_response();

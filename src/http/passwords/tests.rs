@@ -1,3 +1,5 @@
+//! Passwords: hashing, checking, waiting for a turn, and giving up.
+
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
     mpsc,

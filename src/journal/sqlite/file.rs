@@ -129,6 +129,9 @@ pub fn sync_wal(path: &Path) -> Result<(), JournalError> {
 pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, JournalError> {
     let opening = || format!("cannot open the journal {}", path.display());
     let refused = |error| match error {
+        JournalError::Sqlite { .. } if path.is_dir() => {
+            JournalError::Io { doing: opening(), source: io::ErrorKind::IsADirectory.into() }
+        }
         JournalError::Sqlite { source, .. } if is_forbidden(&source) => JournalError::Unwritable {
             dir: parent_of(path).display().to_string(),
             source: Box::new(source),

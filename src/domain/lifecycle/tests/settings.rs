@@ -1,3 +1,5 @@
+//! Settings: their defaults, what a site puts over them, and what it may not.
+
 use std::fmt::Write;
 
 use expect_test::expect;
@@ -79,15 +81,16 @@ fn settings_take_values_of_their_kind() {
 #[test]
 fn settings_recorded_may_be_of_another_version() {
     let lifecycle = lifecycle(BOOKSTORE);
-    let recorded = [("pay_within", "1h"), ("max_lines", "7d"), ("gone", "5"), ("page_size", "50")];
+    let recorded =
+        [("pay_within", "1h"), ("receive_within", "50"), ("gone", "5"), ("max_lines", "50")];
     let recorded = recorded.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = Settings::recorded(lifecycle.default_settings(), &recorded);
     assert_eq!(settings.duration_ms("pay_within"), Some(3_600_000));
-    assert_eq!(settings.integer("max_lines"), Some(500));
-    assert_eq!(settings.integer("page_size"), Some(50));
+    assert_eq!(settings.duration_ms("receive_within"), Some(7 * 86_400_000));
+    assert_eq!(settings.integer("max_lines"), Some(50));
     assert_eq!(settings.duration_ms("key_ttl"), Some(86_400_000));
     assert_eq!(settings.get("gone"), None);
-    assert_eq!(settings.duration_ms("page_size"), None);
-    assert_eq!(settings.boolean("page_size"), None);
-    assert_eq!(settings.text("page_size"), None);
+    assert_eq!(settings.duration_ms("max_lines"), None);
+    assert_eq!(settings.boolean("max_lines"), None);
+    assert_eq!(settings.text("max_lines"), None);
 }

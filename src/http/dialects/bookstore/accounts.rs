@@ -50,6 +50,7 @@ pub(super) async fn login(call: Call<'_>) -> Reply {
     let user = call.user()?;
     let password = call.fields.text("password")?;
     let terminal = call.fields.text("terminal")?.to_owned();
+    call.fits("terminal", sealed_bytes(&terminal))?;
     let checked = call.by_password(&user, password, Credential::Waived).await?;
     let Some(account) = user.account.as_ref().filter(|_| checked.proves()) else {
         return Err(Failure::unauthorised());
@@ -100,6 +101,11 @@ pub(super) async fn password(call: Call<'_>) -> Reply {
     let reply = call.command(caller, action, owner, Vec::new(), &named).await;
     checked.settle(&reply);
     Ok(reply?.into())
+}
+
+/// What a text weighs when it is sealed: a nonce and a tag go with it, and all of it is base64.
+fn sealed_bytes(text: &str) -> usize {
+    (text.len() + 12 + 16).div_ceil(3) * 4
 }
 
 /// Seals a text of a recorded account, off the async threads.

@@ -6,13 +6,18 @@ use events::{Channel, CommandId, Digest, OrderId, Position, WrappedKey};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::super::super::{App, fields::Fields, incoming::Incoming, lockout::Attempt};
+use super::super::super::{
+    App,
+    fields::{Bad, Fields},
+    incoming::Incoming,
+    lockout::Attempt,
+};
 use super::{
     Answer, Operation, Settings,
     failure::{Failure, Named},
 };
 use crate::{
-    domain::{Action, Caller, Command, Credential},
+    domain::{Action, Caller, Command, Credential, DECISION_BYTES_MAX},
     engine::{Accepted, KeyOwner, KeyUse, KnownAccount, Request},
     keys,
     projector::ViewName,
@@ -22,6 +27,9 @@ use crate::{
 pub(super) const LOGIN: &str = "login";
 pub(super) const PASSWORD: &str = "password";
 pub(super) const TERMINAL: &str = "terminal";
+
+/// What a decision's header and envelope take beside the one field that may be large.
+const BESIDE_BYTES: usize = 4096;
 
 pub(super) struct Call<'a> {
     pub(super) app: &'a Arc<App>,
@@ -68,14 +76,8 @@ impl<'a> Call<'a> {
 
     /// The user that `user_id` names, or, as some clients write it, `buyer_id`.
     pub(super) fn user(&self) -> Result<User, Failure> {
-        let field = match self.operation {
-            Operation::CancelOrder | Operation::ReceiveBook | Operation::QueryOrder
-                if !self.fields.has("user_id") && self.fields.has("buyer_id") =>
-            {
-                "buyer_id"
-            }
-            _ => "user_id",
-        };
+        let by_alias = !self.fields.has("user_id") && self.names_user();
+        let field = if by_alias { "buyer_id" } else { "user_id" };
         // As every id, it is 1 to 255 bytes long.
         let name: events::IdempotencyKey = self.fields.name(field)?;
         let login = self.app.keys.lookup(self.channel(), LOGIN, &name);
@@ -85,7 +87,11 @@ impl<'a> Call<'a> {
 
     /// Whether the call names a user at all.
     pub(super) fn names_user(&self) -> bool {
-        self.fields.has("user_id") || self.fields.has("buyer_id")
+        let takes_alias = matches!(
+            self.operation,
+            Operation::CancelOrder | Operation::ReceiveBook | Operation::QueryOrder
+        );
+        self.fields.has("user_id") || takes_alias && self.fields.has("buyer_id")
     }
 
     /// The order that `order_id` names, as named.
@@ -94,8 +100,10 @@ impl<'a> Call<'a> {
         Ok(name.to_string())
     }
 
+    /// The token that came along. One that is no text is a token all the same, but nobody's.
     pub(super) fn token(&self) -> Option<&str> {
-        self.request.header("token").filter(|token| !token.is_empty())
+        let value = self.request.headers.get("token").filter(|value| !value.is_empty())?;
+        Some(value.to_str().unwrap_or("no text"))
     }
 
     pub(super) fn token_digest(&self) -> Option<Digest> {
@@ -223,6 +231,16 @@ impl<'a> Call<'a> {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => Err(Failure::busy("too many searches; try again soon")),
         }
+    }
+
+    /// Refuses a field that weighs so many bytes where it is recorded, if no journal takes that.
+    pub(super) fn fits(&self, field: &str, bytes: usize) -> Result<(), Bad> {
+        if bytes.saturating_add(BESIDE_BYTES) <= DECISION_BYTES_MAX {
+            return Ok(());
+        }
+        let most = DECISION_BYTES_MAX - BESIDE_BYTES;
+        let reason = format!("is too large to record: {bytes} bytes, where {most} fit");
+        Err(self.fields.bad(field, reason))
     }
 
     pub(super) fn has_key(&self) -> bool {

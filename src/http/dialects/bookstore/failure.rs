@@ -109,6 +109,9 @@ impl Failure {
             Rejection::Funds => {
                 Self::new(519, format!("not sufficient funds, order id {}", named.order))
             }
+            Rejection::Invalid { field: "lines", reason } => {
+                Self::new(530, format!("books {reason}"))
+            }
             Rejection::Overflow
             | Rejection::Invalid { .. }
             | Rejection::TooLarge { .. }

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use events::{AccountId, Phase, StoreId};
+use events::{AccountId, Phase, Position, StoreId};
 use projections::{ListingRow, OrderRow, Owner};
 use serde_json::{Value, json};
 
 use super::{
     Answer, Reply,
-    call::{Call, order_id},
+    call::{Call, User, order_id},
     failure::Failure,
 };
 use crate::{domain::Credential, projector::ViewName};
@@ -40,14 +40,22 @@ pub(super) enum Within {
 
 /// The buyer's orders, cancelled ones left out.
 pub(super) async fn query_order(call: Call<'_>) -> Reply {
-    let buyer =
-        if call.names_user() { named_user(&call)? } else { own_order(&call).await?.order.buyer };
+    let buyer = match asked(&call)? {
+        Asked::User(user) => proven(&call, &user)?,
+        Asked::Order(order) => {
+            let bearer = bearer(&call)?;
+            own_order(&call, bearer, &order).await?.1.order.buyer
+        }
+    };
     let phases = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Cancelled).collect();
     order_list(&call, buyer, phases).await
 }
 
 /// The buyer's orders in one state.
 pub(super) async fn query_order_para(call: Call<'_>) -> Reply {
+    if !call.names_user() && !call.fields.has("order_id") {
+        return Err(call.fields.bad("user_id", "is missing").into());
+    }
     if !call.fields.has("para") {
         return Err(call.fields.bad("para", "is missing").into());
     }
@@ -59,13 +67,13 @@ pub(super) async fn query_order_state(call: Call<'_>) -> Reply {
     if call.fields.has("para") {
         return by_state(call).await;
     }
-    let row = own_order(&call).await?;
-    reply(json!({ "order_state": state(row.phase) }))
+    let (position, row) = named_order(&call).await?;
+    reply(position, json!({ "order_state": state(row.phase) }))
 }
 
 /// An order, one entry a line.
 pub(super) async fn query_order_detail(call: Call<'_>) -> Reply {
-    let row = own_order(&call).await?;
+    let (position, row) = named_order(&call).await?;
     let order_id = call.order()?;
     let details: Vec<Value> = row
         .lines
@@ -82,7 +90,7 @@ pub(super) async fn query_order_detail(call: Call<'_>) -> Reply {
             })
         })
         .collect();
-    reply(json!({ "order_detail_list": details }))
+    reply(position, json!({ "order_detail_list": details }))
 }
 
 pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
@@ -104,7 +112,7 @@ pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
     if !open && call.bearer().is_none() {
         return Err(Failure::unauthorised());
     }
-    call.fresh(ViewName::Catalogue).await?;
+    let position = call.fresh(ViewName::Catalogue).await?;
     let _turn = call.search_turn().await?;
     let (channel, size) = (call.channel().clone(), call.settings.page_size);
     let catalogue = call.app.views.catalogue.clone();
@@ -135,7 +143,7 @@ pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
             book
         })
         .collect();
-    reply(json!({ "pages": total.div_ceil(size), "book_list": books }))
+    reply(position, json!({ "pages": total.div_ceil(size), "book_list": books }))
 }
 
 async fn by_state(call: Call<'_>) -> Reply {
@@ -147,29 +155,43 @@ async fn by_state(call: Call<'_>) -> Reply {
         Some(3) => Ok(Phase::Completed),
         _ => Err(Failure::bad_state()),
     };
-    let (buyer, phase) = if call.names_user() {
-        let phase = phase()?;
-        (named_user(&call)?, phase)
-    } else {
-        authorised(&call)?;
-        let phase = phase()?;
-        (own_order(&call).await?.order.buyer, phase)
+    let (buyer, phase) = match asked(&call)? {
+        Asked::User(user) => {
+            let phase = phase()?;
+            (proven(&call, &user)?, phase)
+        }
+        Asked::Order(order) => {
+            let bearer = bearer(&call)?;
+            let phase = phase()?;
+            (own_order(&call, bearer, &order).await?.1.order.buyer, phase)
+        }
     };
     order_list(&call, buyer, vec![phase]).await
 }
 
-/// The user that the call names and the token proves.
-fn named_user(call: &Call<'_>) -> Result<AccountId, Failure> {
-    let user = call.user()?;
+/// Whose orders are asked for.
+enum Asked {
+    /// This user's.
+    User(User),
+    /// Those of the token's user, who placed this one.
+    Order(String),
+}
+
+fn asked(call: &Call<'_>) -> Result<Asked, Failure> {
+    if call.names_user() { call.user().map(Asked::User) } else { call.order().map(Asked::Order) }
+}
+
+/// The account of a user, which the token proves.
+fn proven(call: &Call<'_>, user: &User) -> Result<AccountId, Failure> {
     let account = user.account.as_ref().ok_or_else(Failure::unauthorised)?;
-    match call.by_token(&user) {
+    match call.by_token(user) {
         Credential::Failed => Err(Failure::unauthorised()),
         Credential::Waived | Credential::Verified { .. } => Ok(account.id),
     }
 }
 
 /// The token's user; `None` where the site asks for no token and there is none.
-fn authorised(call: &Call<'_>) -> Result<Option<AccountId>, Failure> {
+fn bearer(call: &Call<'_>) -> Result<Option<AccountId>, Failure> {
     match call.bearer() {
         Some(account) => Ok(Some(account)),
         None if call.token().is_none() && !call.settings.enforce_token => Ok(None),
@@ -177,21 +199,32 @@ fn authorised(call: &Call<'_>) -> Result<Option<AccountId>, Failure> {
     }
 }
 
-/// The order that the call names, if it is the token's user's (or the named user's).
-async fn own_order(call: &Call<'_>) -> Result<OrderRow, Failure> {
-    let order = call.order();
-    let buyer = if call.names_user() { Some(named_user(call)?) } else { authorised(call)? };
-    let order = order?;
-    call.fresh(ViewName::OrderDetail).await?;
-    let (view, id) = (call.app.views.order_detail.clone(), order_id(&order));
-    let channel = call.channel().clone();
-    let row = off_thread(move || view.get(id)).await?;
-    row.filter(|row| row.channel == channel && buyer.is_none_or(|buyer| row.order.buyer == buyer))
-        .ok_or_else(|| Failure::unknown_order(&order))
+/// The order that `order_id` names, if it is the named user's, or else the token's.
+async fn named_order(call: &Call<'_>) -> Result<(Position, OrderRow), Failure> {
+    let order = call.order()?;
+    let buyer = match call.names_user() {
+        true => Some(proven(call, &call.user()?)?),
+        false => bearer(call)?,
+    };
+    own_order(call, buyer, &order).await
+}
+
+/// An order, if it is this buyer's; anybody's where there is none to compare with.
+async fn own_order(
+    call: &Call<'_>,
+    buyer: Option<AccountId>,
+    order: &str,
+) -> Result<(Position, OrderRow), Failure> {
+    let position = call.fresh(ViewName::OrderDetail).await?;
+    let (view, id) = (call.app.views.order_detail.clone(), order_id(order));
+    let row = off_thread(move || view.get(id)).await?.filter(|row| {
+        row.channel == *call.channel() && buyer.is_none_or(|buyer| row.order.buyer == buyer)
+    });
+    row.map(|row| (position, row)).ok_or_else(|| Failure::unknown_order(order))
 }
 
 async fn order_list(call: &Call<'_>, buyer: AccountId, phases: Vec<Phase>) -> Reply {
-    call.fresh(ViewName::OrderList).await?;
+    let position = call.fresh(ViewName::OrderList).await?;
     let view = call.app.views.order_list.clone();
     let owner = Owner::Buyer(call.channel().clone(), buyer);
     let ids = off_thread(move || {
@@ -202,7 +235,7 @@ async fn order_list(call: &Call<'_>, buyer: AccountId, phases: Vec<Phase>) -> Re
         ids.filter(|id| id.as_ref().map_or(true, |id| seen.insert(*id)))
             .collect::<Result<Vec<_>, _>>()
     });
-    reply(json!({ "order_list": ids.await? }))
+    reply(position, json!({ "order_list": ids.await? }))
 }
 
 fn state(phase: Phase) -> i64 {
@@ -237,9 +270,9 @@ async fn off_thread<T: Send + 'static>(
     }
 }
 
-fn reply(fields: Value) -> Reply {
+fn reply(position: Position, fields: Value) -> Reply {
     match fields {
-        Value::Object(fields) => Ok(Answer { fields, ..Answer::default() }),
+        Value::Object(fields) => Ok(Answer { fields, replay: false, position: Some(position) }),
         _ => unreachable!("every reply is written as an object"),
     }
 }

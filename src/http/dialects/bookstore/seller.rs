@@ -12,10 +12,7 @@ use super::{
     call::{Call, order_id},
     failure::{Failure, Named},
 };
-use crate::domain::{Action, Credential, DECISION_BYTES_MAX, lifecycle::Word};
-
-/// What a decision's header and envelope take beside the listing, at most.
-const AROUND_LISTING_BYTES: usize = 4096;
+use crate::domain::{Action, Credential, lifecycle::Word};
 
 pub(super) async fn create_store(call: Call<'_>) -> Reply {
     let user = call.user()?;
@@ -34,17 +31,15 @@ pub(super) async fn add_book(call: Call<'_>) -> Reply {
         (bare(&call.fields, store)?, Vec::new())
     };
     if listing.price.minor < 0 {
-        return Err(call.fields.bad("price", "must not be negative").into());
+        let field = if call.fields.has("book_info") { "book_info.price" } else { "price" };
+        return Err(call.fields.bad(field, "must not be negative").into());
     }
     if listing.quantity < 0 {
         return Err(call.fields.bad("stock_level", "must not be negative").into());
     }
     listing.pictures = vec![Digest::default(); pictures.len()];
     let bytes = serde_json::to_string(&listing).map_or(usize::MAX, |json| json.len());
-    if bytes + AROUND_LISTING_BYTES > DECISION_BYTES_MAX {
-        let reason = format!("is too large to record without its pictures: {bytes} bytes");
-        return Err(call.fields.bad("book_info", reason).into());
-    }
+    call.fits("book_info", bytes)?; // The pictures are kept elsewhere.
     let credential = call.by_token(&user);
     listing.pictures = if user.account.is_some() && credential != Credential::Failed {
         kept(&call, pictures).await?

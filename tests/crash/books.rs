@@ -1,0 +1,157 @@
+//! What the journal says, counted.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use docket::{
+    domain::{LineStock, World},
+    engine,
+    journal::{Journal, SqliteJournal},
+    projector::{self, ViewName, Views},
+};
+use events::{CommitNumber, Currency, Event, Head, Phase, Recorded, Sku, StoreId};
+
+use super::customer::{Customer, SKUS};
+
+/// Replays the journal, beside whoever writes it, and counts: chain, keys, money, stock. Where the
+/// customers are at rest, their books and the journal's are the same.
+pub fn balanced(data: &Path, customers: Option<&[Customer]>) -> Head {
+    let journal = SqliteJournal::open_read_only(data).unwrap();
+    let (world, head) = engine::replay(&journal).unwrap();
+    assert_eq!(head, *journal.head().borrow());
+    let added = read_again(&journal);
+
+    let cny = Currency::CNY;
+    let of = |pot: &BTreeMap<Currency, i128>| pot.get(&cny).copied().unwrap_or_default();
+    let pots = &world.pots;
+    assert_eq!(of(&pots.outside) + of(&pots.wallets) + of(&pots.held), 0);
+    let held: i64 = world.orders.values().map(|order| order.held).sum();
+    assert_eq!(of(&pots.held), i128::from(held));
+    let wallet = |wallet: &BTreeMap<Currency, i64>| wallet.get(&cny).copied().unwrap_or_default();
+    let wallets: i64 = world.accounts.values().map(|account| wallet(&account.wallet)).sum();
+    assert_eq!(of(&pots.wallets), i128::from(wallets));
+    for (id, order) in &world.orders {
+        let holds = matches!(order.phase, Phase::Paid | Phase::Shipped);
+        assert_eq!(order.held, if holds { order.total.minor } else { 0 }, "order {id}");
+    }
+
+    let mut stock: BTreeMap<(StoreId, Sku), [i64; 2]> = BTreeMap::new(); // Reserved, consumed.
+    for order in world.orders.values() {
+        for (sku, count) in &order.lines {
+            let [reserved, consumed] = stock.entry((order.store.clone(), sku.clone())).or_default();
+            match order.stock {
+                LineStock::Reserved => *reserved += count,
+                LineStock::Consumed => *consumed += count,
+                LineStock::None | LineStock::Returned => {}
+            }
+        }
+    }
+    for state in world.channels.values() {
+        for (store, it) in &state.stores {
+            for (sku, listing) in &it.listings {
+                let which = (store.clone(), sku.clone());
+                let [reserved, consumed] = stock.get(&which).copied().unwrap_or_default();
+                assert_eq!(listing.reserved, reserved, "{which:?}");
+                assert!(listing.shelf >= 0, "{which:?}");
+                assert_eq!(listing.shelf + reserved + consumed, added[&which], "{which:?}");
+            }
+        }
+    }
+    if let Some(customers) = customers {
+        same_books(&world, customers);
+    }
+    head
+}
+
+/// What was ever put on each shelf. No key was taken twice.
+fn read_again(journal: &SqliteJournal) -> BTreeMap<(StoreId, Sku), i64> {
+    let mut added: BTreeMap<(StoreId, Sku), i64> = BTreeMap::new();
+    let (mut keys, mut commands) = (HashSet::new(), HashSet::new());
+    let mut at = CommitNumber(0);
+    loop {
+        let commits = journal.read(at, 2000).unwrap();
+        let Some(last) = commits.last() else { return added };
+        at = last.number;
+        for (header, envelopes) in commits.iter().flat_map(|commit| commit.contents().unwrap()) {
+            assert!(commands.insert(header.command), "{} is there twice", header.command);
+            if let Some(key) = header.key {
+                let taken = (key.owner, key.operation, key.key);
+                assert!(keys.insert(taken.clone()), "{taken:?} is there twice");
+            }
+            for envelope in envelopes {
+                match Recorded::decode(&envelope).unwrap().event {
+                    Event::ListingAdded(it) => {
+                        *added.entry((it.store, it.sku)).or_default() += it.quantity;
+                    }
+                    Event::StockAdded(it) => {
+                        *added.entry((it.store, it.sku)).or_default() += it.quantity;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The customers' books against the journal's.
+fn same_books(world: &World, customers: &[Customer]) {
+    let (mut wallets, mut accounts) = (Vec::new(), 0);
+    let mut orders = BTreeMap::new();
+    for customer in customers {
+        accounts += usize::from(customer.answered.is_some()) + customer.buyers.len();
+        wallets.extend(customer.buyers.iter().chain([&customer.seller]).map(|it| it.wallet));
+        orders.extend(customer.orders.iter().map(|order| (order.id.clone(), order.state)));
+        let Some(store) = &customer.store else { continue };
+        let store = StoreId::new(store.as_str()).unwrap();
+        let store = world.channels.values().find_map(|it| it.stores.get(&store)).unwrap();
+        for (sku, shelf) in SKUS.into_iter().zip(customer.shelf) {
+            let listing = store.listings.get(&Sku::new(sku).unwrap());
+            assert_eq!(listing.map(|listing| listing.shelf), shelf, "{sku}");
+        }
+    }
+    let found: BTreeMap<_, _> =
+        world.orders.iter().map(|(id, order)| (id.to_string(), state(order.phase))).collect();
+    assert_eq!(found, orders);
+    assert_eq!(world.accounts.len(), accounts);
+    let mut found: Vec<_> = world
+        .accounts
+        .values()
+        .map(|account| account.wallet.get(&Currency::CNY).copied().unwrap_or_default())
+        .collect();
+    found.sort_unstable();
+    wallets.resize(wallets.len().max(accounts), 0);
+    wallets.sort_unstable();
+    wallets.drain(..wallets.len() - accounts); // Sellers that never came to be have nothing.
+    assert_eq!(found, wallets);
+}
+
+fn state(phase: Phase) -> i64 {
+    match phase {
+        Phase::Cancelled => -1,
+        Phase::AwaitingPayment => 0,
+        Phase::Paid => 1,
+        Phase::Shipped => 2,
+        Phase::Completed => 3,
+        other => panic!("no bookstore order becomes {other:?}"),
+    }
+}
+
+/// The rows that the program left behind are, byte for byte, those of a fresh fold.
+pub async fn views_are_the_fold(data: &Path, head: Head) {
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open_read_only(data).unwrap());
+    let options = projector::Options::default();
+    let (left, projectors) =
+        Views::start(Arc::clone(&journal), &data.join("views"), &options).unwrap();
+    let anew = tempfile::tempdir().unwrap();
+    let folded = Views::fold(journal, head.position, anew.path(), &options).unwrap();
+    for status in left.status() {
+        assert_eq!((status.position, status.writes), (head.position, 0), "{status:?}");
+    }
+    for view in ViewName::ALL {
+        assert!(left.dump(view).unwrap() == folded.dump(view).unwrap(), "view {view} is no fold");
+    }
+    projectors.stop().await;
+}

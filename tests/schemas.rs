@@ -1,0 +1,200 @@
+//! The JSON Schemas in `schemas/` are those of the code: of every kind of event that is written,
+//! of the envelope around it, and of a decision's header.
+
+#![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use docket::{
+    demo,
+    journal::{Journal as _, SqliteJournal, sqlite},
+};
+use events::{CommitNumber, DecisionHeader, Envelope, Event, KINDS};
+use schemars::{Schema, schema_for};
+use serde_json::Value;
+
+#[test]
+fn the_files_are_what_the_code_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let expected = expected();
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for folder in ["", "events/"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".json") {
+                let path = format!("{folder}{name}");
+                found.insert(path.clone(), fs::read_to_string(root.join(path)).unwrap());
+            }
+        }
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        for path in found.keys().filter(|path| !expected.contains_key(*path)) {
+            fs::remove_file(root.join(path)).unwrap();
+        }
+        for (path, text) in &expected {
+            fs::write(root.join(path), text).unwrap();
+        }
+        return;
+    }
+    let mut findings = Vec::new();
+    for (path, text) in &expected {
+        match found.get(path) {
+            None => findings.push(format!("schemas/{path} is missing")),
+            Some(found) if found != text => findings.push(format!(
+                "schemas/{path} is not what the code says: an event that was ever recorded keeps \
+                 its shape, so a new shape is a new version with an arm in `decode`"
+            )),
+            Some(_) => {}
+        }
+    }
+    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
+        findings.push(format!("schemas/{path} is of no kind and version that the code writes"));
+    }
+    assert!(
+        findings.is_empty(),
+        "\n\n{}\n\nWhere that is meant, write the files anew and read the difference:\n\
+         UPDATE_EXPECT=1 cargo test --workspace --test schemas\n",
+        findings.join("\n")
+    );
+}
+
+#[test]
+fn every_kind_has_a_schema_that_explains_itself() {
+    let schemas = Event::schemas();
+    let kinds: Vec<_> = schemas.iter().map(|(kind, version, _)| (*kind, *version)).collect();
+    assert_eq!(kinds, KINDS);
+    for (path, text) in expected() {
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        explained(&schema, &path);
+    }
+}
+
+#[tokio::test]
+async fn what_is_recorded_fits_its_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    demo::run(&data, |_| ()).await.unwrap();
+    let journal = SqliteJournal::open(&data, sqlite::Options::default()).unwrap();
+    let schemas: BTreeMap<_, _> =
+        expected().into_iter().map(|(path, text)| (path, text.parse::<Value>().unwrap())).collect();
+    let mut checked = 0;
+    for commit in journal.read(CommitNumber(0), 1000).unwrap() {
+        for decision in &commit.decisions {
+            let header: Value = decision.header.parse().unwrap();
+            fits(&header, &schemas["decision.json"], &schemas["decision.json"], "decision");
+            for event in &decision.events {
+                let event: Value = event.parse().unwrap();
+                fits(&event, &schemas["envelope.json"], &schemas["envelope.json"], "envelope");
+                let (kind, version) = (event["kind"].as_str().unwrap(), &event["version"]);
+                let schema = &schemas[&format!("events/{kind}.v{version}.json")];
+                fits(&event["payload"], schema, schema, kind);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10, "the demo records more than {checked} events");
+}
+
+/// Fails where a value does not fit a schema: of JSON Schema as much as these schemas use.
+fn fits(value: &Value, schema: &Value, root: &Value, at: &str) {
+    if let Err(reason) = check(value, schema, root) {
+        panic!("{at}: {reason}");
+    }
+}
+
+fn check(value: &Value, schema: &Value, root: &Value) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("{value} does not fit {what} of {schema}"));
+    for (word, rule) in schema.as_object().into_iter().flatten() {
+        let fits = match word.as_str() {
+            "type" => match rule {
+                Value::Array(types) => types.iter().any(|name| is_a(value, name)),
+                name => is_a(value, name),
+            },
+            "required" => {
+                rule.as_array().unwrap().iter().all(|it| value.get(it.as_str().unwrap()).is_some())
+            }
+            "const" => value == rule,
+            "enum" => rule.as_array().unwrap().contains(value),
+            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
+            "oneOf" | "anyOf" => {
+                rule.as_array().unwrap().iter().any(|it| check(value, it, root).is_ok())
+            }
+            "$ref" => {
+                let definition = root.pointer(rule.as_str().unwrap().trim_start_matches('#'));
+                check(value, definition.unwrap(), root)?;
+                true
+            }
+            "properties" => {
+                for (name, property) in rule.as_object().unwrap() {
+                    if let Some(value) = value.get(name) {
+                        check(value, property, root)?;
+                    }
+                }
+                true
+            }
+            "items" => {
+                for value in value.as_array().into_iter().flatten() {
+                    check(value, rule, root)?;
+                }
+                true
+            }
+            // What is said to people, and what other tests see to.
+            "$schema"
+            | "$defs"
+            | "title"
+            | "description"
+            | "default"
+            | "format"
+            | "pattern"
+            | "maximum"
+            | "maxLength"
+            | "additionalProperties" => true,
+            other => return wrong(&format!("the unknown word {other}")),
+        };
+        if !fits {
+            return wrong(word);
+        }
+    }
+    Ok(())
+}
+
+fn is_a(value: &Value, name: &Value) -> bool {
+    match name.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("null") => value.is_null(),
+        _ => false,
+    }
+}
+
+/// Every property says what it is, and none that a reader does not know is forbidden.
+fn explained(schema: &Value, at: &str) {
+    if let Some(properties) = schema["properties"].as_object() {
+        for (name, property) in properties {
+            let about = property["description"].as_str().unwrap_or_default();
+            assert!(!about.is_empty(), "{at}: {name} has no description");
+        }
+        let closed = schema["additionalProperties"] == Value::Bool(false);
+        assert!(!closed, "{at} forbids fields that a reader does not know");
+    }
+    for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
+        let about = definition["description"].as_str().unwrap_or_default();
+        assert!(!about.is_empty(), "{at}: {name} has no description");
+        explained(definition, &format!("{at}: {name}"));
+    }
+}
+
+/// Every file below `schemas/`, by path.
+fn expected() -> BTreeMap<String, String> {
+    let text = |schema: &Schema| serde_json::to_string_pretty(schema).unwrap() + "\n";
+    let mut files = BTreeMap::new();
+    for (kind, version, schema) in Event::schemas() {
+        files.insert(format!("events/{kind}.v{version}.json"), text(&schema));
+    }
+    files.insert("envelope.json".to_owned(), text(&schema_for!(Envelope)));
+    files.insert("decision.json".to_owned(), text(&schema_for!(DecisionHeader)));
+    files
+}
