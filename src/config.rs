@@ -220,7 +220,7 @@ impl Config {
         values: toml::Value,
         source: &Source,
     ) -> Result<(), Error> {
-        let known = crate::node::builtin_channels();
+        let known = crate::builtin::builtin_channels();
         if known.iter().all(|it| it.as_str() != channel) {
             let known = list(&known);
             return Err(Error(format!(
@@ -247,7 +247,7 @@ impl Config {
         let Some(rest) = name.strip_prefix("channel_") else {
             return self.set(name, text, source);
         };
-        let channels = crate::node::builtin_channels();
+        let channels = crate::builtin::builtin_channels();
         let fits = channels.iter().find_map(|channel| {
             let setting = rest.strip_prefix(channel.as_str())?.strip_prefix('_')?;
             Some((channel.as_str(), setting))

@@ -5,7 +5,7 @@
 //! The same journal always gives the same world, and the same world, command and time the same
 //! decision. Channels are told apart by their life cycles alone.
 
-use events::{AccountId, Event, Millis, OrderReceipt, StoreId, Subject};
+use events::{AccountId, Digest, Event, Millis, OrderReceipt, Role, StoreId, Subject};
 
 mod account;
 mod channel;
@@ -15,6 +15,7 @@ pub mod lifecycle;
 mod order;
 mod rejection;
 mod store;
+mod token;
 mod wallet;
 mod world;
 
@@ -23,7 +24,8 @@ pub use keys::{Keys, Scope, Taken};
 pub use order::DECISION_BYTES_MAX;
 pub use rejection::Rejection;
 pub use world::{
-    Account, ChannelState, InForce, LineStock, Listing, Order, PayableEntry, Pots, Store, World,
+    Account, ChannelState, InForce, LineStock, Listing, Order, PayableEntry, Pots, Store, Token,
+    World,
 };
 
 /// What a command leads to.
@@ -46,6 +48,11 @@ pub fn decide(world: &World, command: &Command, now: Millis) -> Result<Decided, 
         }
         Action::ChangePassword { password } => account::change_password(it, password),
         Action::Unregister => account::unregister(it),
+        Action::Forget { account } => account::forget(it, *account),
+        Action::IssueToken(token) => token::issue(it, token),
+        Action::RevokeToken { name } => token::revoke(it, name),
+        Action::Charge { account, amount } => wallet::charge(it, *account, *amount),
+        Action::Move { order } => order::move_on(it, *order),
         Action::OpenSession { token, expires_at, terminal } => {
             account::open_session(it, *token, *expires_at, terminal.as_ref())
         }
@@ -87,7 +94,7 @@ impl<'a> Deciding<'a> {
     /// The account the caller names, proven or not; `None` for docket's own commands.
     fn account(&self) -> Result<Option<(AccountId, &'a Account)>, Rejection> {
         match &self.command.caller {
-            Caller::System | Caller::Timer => Ok(None),
+            Caller::System | Caller::Timer | Caller::Token { .. } => Ok(None),
             Caller::Login(_) | Caller::Somebody { account: None, .. } => {
                 Err(Rejection::AccountUnknown)
             }
@@ -104,9 +111,10 @@ impl<'a> Deciding<'a> {
 
     fn authentic(&self) -> Result<(), Rejection> {
         let Caller::Somebody { credential, .. } = &self.command.caller else {
-            return match self.command.caller {
+            return match &self.command.caller {
                 Caller::Login(_) => Err(Rejection::Unauthenticated),
-                _ => Ok(()),
+                Caller::Token { token, .. } => self.token(*token).map(drop),
+                Caller::System | Caller::Timer | Caller::Somebody { .. } => Ok(()),
             };
         };
         let Some((_, account)) = self.account()? else { return Ok(()) };
@@ -123,6 +131,30 @@ impl<'a> Deciding<'a> {
             }
         };
         if holds { Ok(()) } else { Err(Rejection::Unauthenticated) }
+    }
+
+    /// A named token that is live and good for the command's channel.
+    fn token(&self, token: Digest) -> Result<&'a Token, Rejection> {
+        let token = self.world.tokens.get(&token).ok_or(Rejection::Unauthenticated)?;
+        let lives = token.expires_at.is_none_or(|expires_at| expires_at > self.now);
+        let here = token.channel.as_ref().is_none_or(|it| *it == self.command.channel);
+        if lives && here { Ok(token) } else { Err(Rejection::Unauthenticated) }
+    }
+
+    /// Lets docket itself and operators pass, those of one store aside.
+    fn operator(&self) -> Result<(), Rejection> {
+        match &self.command.caller {
+            Caller::System => Ok(()),
+            Caller::Token { token, .. } => match self.token(*token)? {
+                Token { role: Role::Operator, store: None, .. } => Ok(()),
+                _ => Err(Rejection::Forbidden),
+            },
+            Caller::Timer | Caller::Login(_) => Err(Rejection::Forbidden),
+            Caller::Somebody { .. } => {
+                self.proven()?;
+                Err(Rejection::Forbidden)
+            }
+        }
     }
 
     /// The account the caller is, proven.

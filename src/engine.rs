@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use events::{CommandId, Digest, Head, IdempotencyKey, Millis, Receipt, WrappedKey};
+use events::{CommandId, Digest, Head, IdempotencyKey, Millis, Receipt, Recorded, WrappedKey};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -30,10 +30,16 @@ mod batch;
 mod credentials;
 mod deadlines;
 mod replay;
+mod time;
 mod writer;
 
-pub use credentials::{Credentials, KnownAccount};
+pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
+use time::Time;
+
 pub use replay::{ReplayError, replay};
+
+/// A clock that is further behind the newest event is worth a word, in milliseconds.
+const BEHIND_MS_MAX: i64 = 60_000;
 
 /// Tells the time: milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -168,7 +174,8 @@ pub struct Handle {
     credentials: Arc<Credentials>,
     head: watch::Receiver<Head>,
     state: watch::Receiver<State>,
-    options: Options,
+    time: Arc<Time>,
+    answer_within: Duration,
 }
 
 /// The engine's task, and the way to end it.
@@ -186,6 +193,9 @@ struct Waiting {
     reply: Reply,
 }
 
+/// The reason for which an engine has stopped that found itself in a state that cannot be.
+const PANICKED: &str = "it panicked; docket must be started again";
+
 type Reply = oneshot::Sender<Result<Accepted, Error>>;
 
 /// Folds the journal and starts the engine on it. Blocks while it reads; call it off the async
@@ -194,12 +204,27 @@ pub fn start(
     journal: Arc<dyn Journal>,
     options: Options,
 ) -> Result<(Handle, Running), ReplayError> {
+    start_with(journal, options, |_| {})
+}
+
+/// The same, and shows each recorded event to somebody else on the way.
+pub fn start_with(
+    journal: Arc<dyn Journal>,
+    options: Options,
+    mut see: impl FnMut(&Recorded),
+) -> Result<(Handle, Running), ReplayError> {
     let credentials = Arc::new(Credentials::default());
     let mut recorded_at = Millis(0);
     let (world, head) = replay::replay_with(journal.as_ref(), |recorded| {
         recorded_at = recorded.recorded_at;
         credentials.apply(recorded);
+        see(recorded);
     })?;
+    let time = Arc::new(Time::new(Arc::clone(&options.clock), recorded_at));
+    if time.behind_ms() > BEHIND_MS_MAX {
+        let seconds = time.behind_ms() / 1000;
+        tracing::warn!(seconds, "the clock is behind the newest event; time goes on from there");
+    }
     let (queue, waiting) = mpsc::channel(options.queue_max);
     let (state, states) = watch::channel(State::Running);
     let state = Arc::new(state);
@@ -209,11 +234,11 @@ pub fn start(
         credentials: Arc::clone(&credentials),
         head: journal.head(),
         state: states,
-        options: options.clone(),
+        time: Arc::clone(&time),
+        answer_within: options.answer_within,
     };
     let state_out = Arc::clone(&state);
-    let writer =
-        writer::Writer::new(world, head, recorded_at, journal, credentials, state_out, options);
+    let writer = writer::Writer::new(world, head, time, journal, credentials, state_out, options);
     let task = tokio::spawn(writer.run(waiting, stopped));
     Ok((handle, Running { task, state, stop }))
 }
@@ -224,7 +249,7 @@ impl Handle {
     pub async fn submit(&self, request: Request) -> Result<Accepted, Error> {
         let command = request.command.id;
         let (reply, answer) = oneshot::channel();
-        let deadline = Instant::now() + self.options.answer_within;
+        let deadline = Instant::now() + self.answer_within;
         let claimed = Arc::new(AtomicBool::new(false));
         let waiting = Waiting { request, deadline, claimed: Arc::clone(&claimed), reply };
         match self.queue.try_send(waiting) {
@@ -260,9 +285,14 @@ impl Handle {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// What the engine's clock says.
+    /// The engine's time: the clock's, or later where events are recorded with a later one.
     pub fn now(&self) -> Millis {
-        (self.options.clock)()
+        self.time.now()
+    }
+
+    /// How far the machine's clock is behind the newest event, in milliseconds; 0 where it is not.
+    pub fn clock_behind_ms(&self) -> i64 {
+        self.time.behind_ms()
     }
 
     fn stopped(&self) -> Error {
@@ -286,7 +316,7 @@ impl Running {
             was_running
         });
         let _ = self.stop.send(()); // Stopped by itself already, otherwise.
-        self.task.await.expect("the engine does not panic")
+        self.task.await.unwrap_or_else(|_| Err(PANICKED.into()))
     }
 }
 

@@ -6,8 +6,8 @@
 use std::{borrow::Cow, io, sync::Arc};
 
 use events::{
-    Channel, Commit, CommitError, CommitNumber, DecodeError, Envelope, Head, Position, Subject,
-    WrappedKey,
+    Channel, CommandId, Commit, CommitError, CommitNumber, DecisionHeader, DecodeError, Envelope,
+    Head, Position, Subject, WrappedKey,
 };
 use serde::Deserialize;
 use tokio::sync::{oneshot, watch};
@@ -44,6 +44,9 @@ pub trait Journal: Send + Sync + 'static {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Envelope>, JournalError>;
+
+    /// What a durable decision's header says, by its command; `None` where none was recorded.
+    fn decision(&self, command: CommandId) -> Result<Option<DecisionHeader>, JournalError>;
 
     /// A wrapped key by its id, if it was ever stored and is not destroyed.
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError>;

@@ -5,6 +5,7 @@
 //! and [`http`] answers queries from those. [`keys`] seals personal data, [`blobs`] keeps pictures.
 
 pub mod blobs;
+pub mod builtin;
 pub mod client;
 pub mod config;
 pub mod demo;

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     blobs::Blobs,
+    builtin::{builtin_channels, builtin_lifecycle},
     config::Config,
     domain::{Action, Caller, Command, Rejection},
     engine::{self, Clock, Handle, Request, Running},
@@ -71,21 +72,6 @@ pub enum Error {
     /// Something else is wrong, and stays wrong.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
-}
-
-/// The life cycles that come with docket, by channel.
-const BUILTIN: &[(&str, &str)] =
-    &[("bookstore", include_str!("../schemas/lifecycles/bookstore.toml"))];
-
-/// The channels that docket serves without being told of any.
-pub fn builtin_channels() -> Vec<Channel> {
-    let names = BUILTIN.iter().map(|(name, _)| Channel::new(name));
-    names.collect::<Result<_, _>>().expect("their names are short")
-}
-
-/// The life-cycle file of a channel that docket comes with.
-pub fn builtin_lifecycle(channel: &Channel) -> Option<&'static str> {
-    BUILTIN.iter().find(|(name, _)| *name == channel.as_str()).map(|(_, text)| *text)
 }
 
 /// Opens the journal, replays it, brings life cycles and settings into force and starts the

@@ -12,9 +12,10 @@ use std::{
 };
 
 use docket::{
+    builtin::builtin_lifecycle,
     domain::{Action, Caller, Command, Credential, Rejection, World, lifecycle::Word},
     engine::{self, Error, Request},
-    node::{Parts, builtin_lifecycle},
+    node::Parts,
     projector::ViewName,
 };
 use events::{AccountId, Channel, CommandId, Millis, OrderId, Phase};

@@ -1,6 +1,7 @@
 //! Personal data and secrets go in through every call, right ones and wrong ones, and are looked
 //! for in everything that docket leaves behind or shows, with the log at its most talkative: in
 //! plain, in hexadecimal and in base64.
+#![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
 mod support;
 
@@ -101,6 +102,18 @@ async fn nothing_personal_and_no_secret_is_left_in_the_open() {
 
     let traces = log(&data);
     assert!(traces.contains(" DEBUG ") || traces.contains(" TRACE "), "the log is talkative");
+}
+
+#[test]
+fn what_is_looked_for_would_be_found() {
+    for (before, after) in [("", ""), ("a", "b"), ("ab", "abc"), ("abc", "a"), ("abcd", "")] {
+        let whole = format!("{before}{ZELDA}{after}");
+        let hex: String = whole.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let debug = format!("{:?}", whole.as_bytes());
+        for text in [&whole, &hex, &hex.to_uppercase(), &STANDARD.encode(&whole), &debug] {
+            assert!(forms(ZELDA).iter().any(|form| text.contains(form)), "{text}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -329,6 +342,12 @@ impl Visit {
         places.push(("the log".to_owned(), log(data).into_bytes()));
         for wanted in ["journal.sqlite", "blobs/", "views/", "log"] {
             assert!(places.iter().any(|(place, _)| place.contains(wanted)), "there is no {wanted}");
+        }
+        // What is plain by design is there, so whatever else is plain would be found as well.
+        for wanted in ["journal.sqlite", "views/catalogue"] {
+            let plain = |bytes: &[u8]| bytes.windows(5).any(|window| window == b"Waltz");
+            let mut files = places.iter().filter(|(place, _)| place.contains(wanted));
+            assert!(files.any(|(_, bytes)| plain(bytes)), "{wanted} has no title");
         }
         let master = fs::read_to_string(data.join("master.key")).unwrap();
         let raw: Vec<u8> = master.trim().as_bytes().chunks(2).map(hex_byte).collect();

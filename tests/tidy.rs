@@ -145,9 +145,15 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "config",
-        modules: &["keys", "node"], // Of `node` the names of the channels.
+        modules: &["builtin", "keys"],
         crates: &["events", "thiserror", "toml"],
         instead: "settings are texts with a kind; what they mean is said where they are used",
+    },
+    Row {
+        module: "builtin",
+        modules: &[],
+        crates: &["events"],
+        instead: "what comes with docket is named here and brought into force by `node`",
     },
     // What puts the parts together may use them all.
     Row { module: "node", modules: ANY, crates: ANY, instead: "" },

@@ -8,11 +8,13 @@ pub mod account;
 pub mod channel;
 pub mod order;
 pub mod store;
+pub mod token;
 pub mod wallet;
 
 use crate::{
-    AccountRegistered, AccountUnregistered, LifecycleAdopted, ListingAdded, OrderPlaced, OrderStep,
-    PasswordChanged, SessionClosed, SessionOpened, SettingsAdopted, StockAdded, StoreOpened,
+    AccountForgotten, AccountRegistered, AccountUnregistered, Effect, LifecycleAdopted,
+    ListingAdded, OrderMoved, OrderPlaced, OrderStep, PasswordChanged, SessionClosed,
+    SessionOpened, SettingsAdopted, StockAdded, StoreOpened, TokenIssued, TokenRevoked,
     WalletCharged, WalletWithdrawn,
 };
 
@@ -59,6 +61,12 @@ events! {
     PasswordChanged(PasswordChanged) = "account.password_changed" v 1,
     /// An account is given up. Its login name is free again, its sessions end.
     AccountUnregistered(AccountUnregistered) = "account.unregistered" v 1,
+    /// What was recorded of a person cannot be read any more.
+    AccountForgotten(AccountForgotten) = "account.forgotten" v 1,
+    /// Somebody has a named token.
+    TokenIssued(TokenIssued) = "token.issued" v 1,
+    /// A named token is dead.
+    TokenRevoked(TokenRevoked) = "token.revoked" v 1,
     /// Somebody has logged in.
     SessionOpened(SessionOpened) = "session.opened" v 1,
     /// Somebody has logged out.
@@ -81,6 +89,20 @@ events! {
     OrderCancelled(OrderStep) = "order.cancelled" v 1,
     /// An order ran out of time.
     OrderExpired(OrderStep) = "order.expired" v 1,
+    /// An order is being made ready, or is ready.
+    OrderPrepared(OrderStep) = "order.prepared" v 1,
+    /// The carrier says that an order has arrived.
+    OrderDelivered(OrderStep) = "order.delivered" v 1,
+    /// The carrier says that an order could not be delivered.
+    OrderDeliveryFailed(OrderStep) = "order.delivery_failed" v 1,
+    /// The whole payment of an order is to go back.
+    OrderRefundRequested(OrderStep) = "order.refund_requested" v 1,
+    /// The whole payment of an order has gone back.
+    OrderRefunded(OrderStep) = "order.refunded" v 1,
+    /// The seller refuses an order.
+    OrderRejected(OrderStep) = "order.rejected" v 1,
+    /// An order lives by a newer version of its channel's life cycle from here on.
+    OrderMoved(OrderMoved) = "order.lifecycle_moved" v 1,
     /// An order is on its way.
     OrderShipped(OrderStep) = "order.shipped" v 1,
     /// An order has arrived.
@@ -98,11 +120,20 @@ impl Event {
             Self::OrderPaid(step)
             | Self::OrderCancelled(step)
             | Self::OrderExpired(step)
+            | Self::OrderPrepared(step)
             | Self::OrderShipped(step)
-            | Self::OrderReceived(step) => Some(step),
+            | Self::OrderDelivered(step)
+            | Self::OrderDeliveryFailed(step)
+            | Self::OrderReceived(step)
+            | Self::OrderRefundRequested(step)
+            | Self::OrderRefunded(step)
+            | Self::OrderRejected(step) => Some(step),
             Self::AccountRegistered(_)
             | Self::PasswordChanged(_)
             | Self::AccountUnregistered(_)
+            | Self::AccountForgotten(_)
+            | Self::TokenIssued(_)
+            | Self::TokenRevoked(_)
             | Self::SessionOpened(_)
             | Self::SessionClosed(_)
             | Self::StoreOpened(_)
@@ -111,8 +142,17 @@ impl Event {
             | Self::WalletCharged(_)
             | Self::WalletWithdrawn(_)
             | Self::OrderPlaced(_)
+            | Self::OrderMoved(_)
             | Self::LifecycleAdopted(_)
             | Self::SettingsAdopted(_) => None,
+        }
+    }
+
+    /// What the event does to its order, and to stock and money with it, if it is an order's.
+    pub fn effect(&self) -> Option<&Effect> {
+        match self {
+            Self::OrderPlaced(it) => Some(&it.effect),
+            it => it.as_step().map(|step| &step.effect),
         }
     }
 }

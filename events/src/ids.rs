@@ -99,6 +99,10 @@ name!(
     PayableId
 );
 name!(
+    /// What a named token is called: the actor of what its bearer does.
+    TokenName
+);
+name!(
     /// A client's name for one request, so that sending it twice has one effect.
     IdempotencyKey
 );
@@ -232,7 +236,7 @@ impl JsonSchema for EventId {
 }
 
 /// What an event is about, as text: `order/<id>`, `account/<id>`, `store/<id>`,
-/// `listing/<store>/<sku>`, `lifecycle/<channel>`, `settings/<channel>`. Within names `%` and `/`
+/// `listing/<store>/<sku>`, `token/<digest>`, `lifecycle/<channel>`, `settings/<channel>`. Within names `%` and `/`
 /// are written `%25` and `%2F`. Unique together with the event's channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -254,6 +258,10 @@ impl Subject {
     /// The subject of a listing's events, its stock included.
     pub fn listing(store: &StoreId, sku: &Sku) -> Self {
         Self(format!("listing/{}/{}", escaped(store), escaped(sku)))
+    }
+    /// The subject of a named token's events.
+    pub fn token(token: Digest) -> Self {
+        Self(format!("token/{token}"))
     }
     /// The subject of a channel's life cycles.
     pub fn lifecycle(channel: &Channel) -> Self {

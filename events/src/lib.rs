@@ -18,19 +18,22 @@ pub use codec::{DecodeError, decode, decode_event};
 pub use commit::{Commit, CommitError, Hash, Head, RecordedDecision};
 pub use envelope::{DecisionHeader, Envelope, KeyRecord, OrderReceipt, Receipt, Recorded};
 pub use event::account::{
-    AccountRegistered, AccountUnregistered, PasswordChanged, SessionClosed, SessionOpened,
+    AccountForgotten, AccountRegistered, AccountUnregistered, PasswordChanged, SessionClosed,
+    SessionOpened,
 };
 pub use event::channel::{LifecycleAdopted, SettingsAdopted};
 pub use event::order::{
-    By, DeadlineChange, Effect, Kind, Line, Method, OrderPlaced, OrderRef, OrderStep, Payable,
-    PayableChange, PayableState, Phase, StockLine, StockMove, StockWord,
+    By, DeadlineChange, Effect, Kind, Line, Method, OrderMoved, OrderPlaced, OrderRef, OrderStep,
+    Payable, PayableChange, PayableState, Phase, StockLine, StockMove, StockWord,
 };
 pub use event::store::{ListingAdded, StockAdded, StoreOpened};
+pub use event::token::{Role, TokenIssued, TokenRevoked};
 pub use event::wallet::{MoneyMove, Pot, WalletCharged, WalletWithdrawn};
 pub use event::{Event, KINDS};
 pub use ids::{
     AccountId, Channel, CommandId, CommitNumber, Digest, Epoch, EventId, IdempotencyKey,
     InvalidName, Millis, OrderId, OrderNumber, PayableId, Position, Sku, StoreId, Subject,
+    TokenName,
 };
 pub use money::{Currency, Money};
 pub use sealed::{InvalidSealed, Sealed, WrappedKey};

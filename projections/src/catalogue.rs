@@ -151,12 +151,7 @@ impl View for Catalogue {
             Event::StockAdded(it) => {
                 move_stock(recorded, rows, &it.store, &it.sku, (it.quantity, 0))?;
             }
-            Event::OrderPlaced(_)
-            | Event::OrderPaid(_)
-            | Event::OrderCancelled(_)
-            | Event::OrderExpired(_)
-            | Event::OrderShipped(_)
-            | Event::OrderReceived(_) => {
+            event if event.effect().is_some() => {
                 let stock = order_event(recorded)?.map_or(&[][..], |(_, _, effect)| &effect.stock);
                 for StockMove { word, store, lines } in stock {
                     for line in lines {
@@ -170,15 +165,7 @@ impl View for Catalogue {
                     }
                 }
             }
-            Event::AccountRegistered(_)
-            | Event::PasswordChanged(_)
-            | Event::AccountUnregistered(_)
-            | Event::SessionOpened(_)
-            | Event::SessionClosed(_)
-            | Event::WalletCharged(_)
-            | Event::WalletWithdrawn(_)
-            | Event::LifecycleAdopted(_)
-            | Event::SettingsAdopted(_) => {}
+            _ => {}
         }
         Ok(())
     }

@@ -95,21 +95,8 @@ fn moves(event: &Event) -> &[MoneyMove] {
         Event::WalletCharged(it) => slice::from_ref(&it.money),
         Event::WalletWithdrawn(it) => slice::from_ref(&it.money),
         Event::AccountUnregistered(it) => &it.money,
-        Event::OrderPlaced(it) => &it.effect.money,
-        Event::OrderPaid(step)
-        | Event::OrderCancelled(step)
-        | Event::OrderExpired(step)
-        | Event::OrderShipped(step)
-        | Event::OrderReceived(step) => &step.effect.money,
-        Event::AccountRegistered(_)
-        | Event::PasswordChanged(_)
-        | Event::SessionOpened(_)
-        | Event::SessionClosed(_)
-        | Event::StoreOpened(_)
-        | Event::ListingAdded(_)
-        | Event::StockAdded(_)
-        | Event::LifecycleAdopted(_)
-        | Event::SettingsAdopted(_) => &[],
+        Event::AccountForgotten(it) => &it.money,
+        event => event.effect().map_or(&[], |effect| &effect.money),
     }
 }
 

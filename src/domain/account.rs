@@ -1,8 +1,8 @@
 //! Accounts and sessions.
 
 use events::{
-    AccountId, AccountRegistered, AccountUnregistered, Digest, Event, Millis, Money, MoneyMove,
-    PasswordChanged, Pot, Sealed, SessionClosed, SessionOpened, Subject,
+    AccountForgotten, AccountId, AccountRegistered, AccountUnregistered, Digest, Event, Millis,
+    Money, MoneyMove, PasswordChanged, Pot, Sealed, SessionClosed, SessionOpened, Subject,
 };
 
 use super::{Decided, Deciding, Rejection, world::Account};
@@ -39,6 +39,38 @@ pub(super) fn change_password(it: &Deciding<'_>, password: &Sealed) -> Result<De
 /// An account goes only when nothing of its is under way; its balance is paid out.
 pub(super) fn unregister(it: &Deciding<'_>) -> Result<Decided, Rejection> {
     let (id, account) = it.proven()?;
+    let event = AccountUnregistered {
+        account: id,
+        login: account.login,
+        closed: tokens(account),
+        money: leaving(it, id, account)?,
+    };
+    Ok(Decided::one(Subject::account(id), Event::AccountUnregistered(event)))
+}
+
+/// An account that is still there goes as one that is given up. One that is gone already is
+/// forgotten all the same: what matters is the key that is destroyed after.
+pub(super) fn forget(it: &Deciding<'_>, id: AccountId) -> Result<Decided, Rejection> {
+    it.operator()?;
+    let known = it.world.accounts.get(&id);
+    if known.is_some_and(|account| account.channel != it.command.channel) {
+        return Err(Rejection::AccountUnknown);
+    }
+    let event = AccountForgotten {
+        account: id,
+        login: known.map(|account| account.login),
+        closed: known.map(tokens).unwrap_or_default(),
+        money: known.map(|account| leaving(it, id, account)).transpose()?.unwrap_or_default(),
+    };
+    Ok(Decided::one(Subject::account(id), Event::AccountForgotten(event)))
+}
+
+/// The balance on its way out, if nothing of the account's is under way.
+fn leaving(
+    it: &Deciding<'_>,
+    id: AccountId,
+    account: &Account,
+) -> Result<Vec<MoneyMove>, Rejection> {
     if account.open_orders > 0 {
         return Err(Rejection::StillOpen("orders that are neither finished nor cancelled"));
     }
@@ -52,13 +84,7 @@ pub(super) fn unregister(it: &Deciding<'_>) -> Result<Decided, Rejection> {
         to: Pot::Outside,
         amount: Money { minor: *minor, currency: *currency },
     });
-    let event = AccountUnregistered {
-        account: id,
-        login: account.login,
-        closed: tokens(account),
-        money: paid_out.collect(),
-    };
-    Ok(Decided::one(Subject::account(id), Event::AccountUnregistered(event)))
+    Ok(paid_out.collect())
 }
 
 pub(super) fn open_session(

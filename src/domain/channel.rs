@@ -17,7 +17,7 @@ pub(super) fn adopt_lifecycle(
     digest: Digest,
     text: &str,
 ) -> Result<Decided, Rejection> {
-    it.authentic()?;
+    it.operator()?;
     let channel = &it.command.channel;
     let lifecycle = Lifecycle::parse(channel, text).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -62,7 +62,7 @@ pub(super) fn adopt_settings(
     it: &Deciding<'_>,
     overrides: &BTreeMap<String, String>,
 ) -> Result<Decided, Rejection> {
-    it.authentic()?;
+    it.operator()?;
     let state = it.channel().ok_or(Rejection::NoLifecycle)?;
     let in_force = state.newest().ok_or(Rejection::NoLifecycle)?;
     let settings = Settings::override_with(in_force.lifecycle.default_settings(), overrides)

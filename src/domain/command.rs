@@ -2,7 +2,7 @@
 
 use events::{
     AccountId, Channel, CommandId, Digest, Kind, ListingAdded, Method, Millis, Money, OrderId,
-    OrderNumber, Sealed, Sku, StoreId,
+    OrderNumber, Sealed, Sku, StoreId, TokenIssued, TokenName,
 };
 
 use super::lifecycle::Word;
@@ -29,6 +29,13 @@ pub enum Caller {
     Timer,
     /// Somebody without an account who proves to know a login name's password, or gives a new one.
     Login(Digest),
+    /// Who bears a named token.
+    Token {
+        /// SHA-256 of the token.
+        token: Digest,
+        /// What it is called.
+        name: TokenName,
+    },
     /// Somebody with an account, or who says so.
     Somebody {
         /// The account named; `None` where the name is nobody's.
@@ -45,6 +52,7 @@ impl Caller {
             Self::System => "system".to_owned(),
             Self::Timer => "timer".to_owned(),
             Self::Login(login) => format!("login/{login}"),
+            Self::Token { name, .. } => format!("token/{name}"),
             Self::Somebody { account: Some(account), .. } => format!("account/{account}"),
             Self::Somebody { account: None, .. } => "nobody".to_owned(),
         }
@@ -89,6 +97,25 @@ pub enum Action {
     },
     /// Give the account up.
     Unregister,
+    /// That what was recorded of a person can no longer be read.
+    Forget {
+        /// Whose account, which may be given up already.
+        account: AccountId,
+    },
+    /// A named token.
+    IssueToken(Box<TokenIssued>),
+    /// The end of a named token.
+    RevokeToken {
+        /// What it is called.
+        name: TokenName,
+    },
+    /// Money into or, where negative, out of somebody's wallet, by an operator.
+    Charge {
+        /// Whose.
+        account: AccountId,
+        /// How much.
+        amount: Money,
+    },
     /// A session. Replaces the account's others.
     OpenSession {
         /// SHA-256 of the token.
@@ -135,6 +162,11 @@ pub enum Action {
         /// What to do.
         word: Word,
     },
+    /// That an order lives by the newest version of its channel's life cycle from here on.
+    Move {
+        /// The order.
+        order: OrderId,
+    },
     /// A life cycle for the channel.
     AdoptLifecycle {
         /// SHA-256 of the text.
@@ -156,6 +188,11 @@ impl Action {
             Self::Register { .. } => "register",
             Self::ChangePassword { .. } => "change_password",
             Self::Unregister => "unregister",
+            Self::Forget { .. } => "forget",
+            Self::IssueToken(_) => "issue_token",
+            Self::RevokeToken { .. } => "revoke_token",
+            Self::Charge { .. } => "charge",
+            Self::Move { .. } => "move",
             Self::OpenSession { .. } => "open_session",
             Self::CloseSession { .. } => "close_session",
             Self::OpenStore { .. } => "open_store",

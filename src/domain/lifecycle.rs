@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use events::{By, Channel};
 
 mod check;
+mod draw;
 mod facets;
 mod next;
 mod parse;
@@ -20,6 +21,7 @@ mod settings;
 mod tests;
 mod words;
 
+pub use check::{Kept, Standing};
 pub use facets::Facets;
 pub use next::{DeadlineWord, MoneyStep, Next, Refused, Share, next};
 pub use parse::Problem;

@@ -1,18 +1,19 @@
 //! Orders: placing one, and every step of its life. What is allowed and what follows is said by
 //! the life cycle's rows; here the checks are made and the event is put together, complete.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use events::{
-    By, DeadlineChange, Effect, Event, Line, Millis, Money, MoneyMove, OrderId, OrderPlaced,
-    OrderReceipt, OrderRef, OrderStep, Payable, PayableChange, PayableId, PayableState, Phase, Pot,
-    Sku, StockLine, StockMove, StockWord, StoreId, Subject,
+    AccountId, By, Currency, DeadlineChange, Effect, Event, Line, Millis, Money, MoneyMove,
+    OrderId, OrderMoved, OrderPlaced, OrderReceipt, OrderRef, OrderStep, Payable, PayableChange,
+    PayableId, PayableState, Phase, Pot, Role, Sku, StockLine, StockMove, StockWord, StoreId,
+    Subject,
 };
 
 use super::{
     Caller, ChannelState, Decided, Deciding, InForce, LineStock, Listing, Order, Place, Rejection,
-    Store,
-    lifecycle::{self, Check, DeadlineWord, Due, Facets, MoneyWord, Next, Word},
+    Store, Token,
+    lifecycle::{self, Check, DeadlineWord, Due, Facets, Kept, MoneyWord, Next, Standing, Word},
 };
 
 /// What a decision may weigh in a journal, in bytes.
@@ -63,7 +64,7 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
         lines: lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
         total,
         held: 0,
-        paid: false,
+        paid_from: None,
         stock: LineStock::None,
         open_payables: payable.iter().map(|payable| payable.id.clone()).collect(),
         deadlines: Vec::new(),
@@ -110,7 +111,9 @@ pub(super) fn step(
             Check::Known => drop(find()?),
             Check::Own => {
                 find()?;
-                if !rules.lifecycle.roles(word).any(|role| roles.contains(&role)) {
+                let mut may = rules.lifecycle.roles(word).peekable();
+                // A command that the channel does not have is nobody's: no phase allows it.
+                if may.peek().is_some() && !may.any(|role| roles.contains(&role)) {
                     return Err(Rejection::NotOwn);
                 }
             }
@@ -134,6 +137,12 @@ pub(super) fn step(
     };
     let event = match next.event_kind() {
         "order.paid" => Event::OrderPaid(step),
+        "order.prepared" => Event::OrderPrepared(step),
+        "order.delivered" => Event::OrderDelivered(step),
+        "order.delivery_failed" => Event::OrderDeliveryFailed(step),
+        "order.refund_requested" => Event::OrderRefundRequested(step),
+        "order.refunded" => Event::OrderRefunded(step),
+        "order.rejected" => Event::OrderRejected(step),
         "order.cancelled" => Event::OrderCancelled(step),
         "order.expired" => Event::OrderExpired(step),
         "order.shipped" => Event::OrderShipped(step),
@@ -142,6 +151,42 @@ pub(super) fn step(
         _ => return Err(Rejection::Phase { phase: Some(order.phase), word }),
     };
     Ok(decided(id, order, event))
+}
+
+/// Lets an open order live by the newest version of its channel's life cycle, where it can go on
+/// from where it stands. One that does already, or that is over, stays as it is.
+pub(super) fn move_on(it: &Deciding<'_>, id: OrderId) -> Result<Decided, Rejection> {
+    it.operator()?;
+    let channel = it.channel().ok_or(Rejection::NoLifecycle)?;
+    let newest = channel.newest().ok_or(Rejection::NoLifecycle)?;
+    let order = it.world.orders.get(&id).filter(|order| order.channel == it.command.channel);
+    let order = order.ok_or(Rejection::OrderUnknown { order: id })?;
+    let version = newest.lifecycle.version();
+    if order.phase.is_final() || order.lifecycle == version {
+        return Ok(Decided::nothing());
+    }
+    let deadlines: Vec<_> = order.deadlines.iter().map(|(name, _)| name.as_str()).collect();
+    let standing = Standing {
+        phase: order.phase,
+        facets: &facets(channel, order),
+        money: match (order.paid_from, order.held) {
+            (None, _) => Kept::Never,
+            (Some(_), 0) => Kept::Gone,
+            (Some(_), _) => Kept::Whole,
+        },
+        stock: match order.stock {
+            LineStock::None => Kept::Never,
+            LineStock::Reserved => Kept::Whole,
+            LineStock::Consumed | LineStock::Returned => Kept::Gone,
+        },
+        deadlines: &deadlines,
+    };
+    let fits = newest.lifecycle.takes_over(&standing);
+    fits.map_err(|reasons| Rejection::Stuck(reasons.join("; ")))?;
+    let event = OrderMoved { order: reference(order), from: order.lifecycle, lifecycle: version };
+    let mut decided = decided(id, order, Event::OrderMoved(event));
+    decided.lifecycle = Some(version);
+    Ok(decided)
 }
 
 fn decided(id: OrderId, order: &Order, event: Event) -> Decided {
@@ -267,6 +312,11 @@ fn roles(it: &Deciding<'_>, order: &Order) -> Vec<By> {
     match &it.command.caller {
         Caller::Timer => vec![By::Timer],
         Caller::System => vec![By::Operator],
+        Caller::Token { token, .. } => {
+            let here = |token: &Token| token.store.as_ref().is_none_or(|it| *it == order.store);
+            let token = it.token(*token).ok().filter(|token| here(token));
+            token.and_then(|token| by_role(token.role)).into_iter().collect()
+        }
         Caller::Login(_) | Caller::Somebody { account: None, .. } => Vec::new(),
         Caller::Somebody { account: Some(account), .. } => {
             let sells = it.store(&order.store).is_some_and(|store| store.owner == *account);
@@ -276,9 +326,19 @@ fn roles(it: &Deciding<'_>, order: &Order) -> Vec<By> {
     }
 }
 
+/// What a token's role is to any order that it is good for.
+fn by_role(role: Role) -> Option<By> {
+    match role {
+        Role::Operator => Some(By::Operator),
+        Role::Staff => Some(By::Staff),
+        Role::Gateway => Some(By::Gateway),
+        Role::Auditor => None,
+    }
+}
+
 fn facets(channel: &ChannelState, order: &Order) -> Facets {
     let mut facets = Facets { kind: order.kind, method: order.method, ..Facets::default() };
-    if order.paid {
+    if order.paid_from.is_some() {
         facets.payment = lifecycle::Payment::Captured;
     }
     let short = || order.lines.iter().any(|line| !on_shelf(channel, order, line));
@@ -339,7 +399,7 @@ fn money(
     order: &Order,
     next: &Next<'_>,
 ) -> Result<Vec<MoneyMove>, Rejection> {
-    let mut held = order.held;
+    let (mut held, mut source) = (order.held, order.paid_from);
     let mut moves = Vec::new();
     for step in next.money() {
         let (from, to, minor) = match step.word {
@@ -349,22 +409,24 @@ fn money(
                 }
                 (Pot::Wallet(order.buyer), Pot::Held, order.total.minor)
             }
-            MoneyWord::Capture => (Pot::Outside, Pot::Held, order.total.minor),
+            MoneyWord::Capture => {
+                room(it, order.buyer, order.total)?;
+                (Pot::Outside, Pot::Held, order.total.minor)
+            }
             MoneyWord::Release => {
                 let store = channel.stores.get(&order.store);
                 let seller = store.map(|store| store.owner).ok_or(Rejection::NotOwn)?;
-                let account = it.world.accounts.get(&seller).ok_or(Rejection::AccountUnknown)?;
-                let of = |pot: &std::collections::BTreeMap<_, i64>| {
-                    pot.get(&order.total.currency).copied().unwrap_or(0)
-                };
-                // What is held for the seller's own order comes out of what may come back.
+                // What is held for the seller's own order is among what may come back already.
                 let own = if seller == order.buyer { order.held } else { 0 };
-                let most = of(&account.wallet).checked_add(of(&account.held) - own);
-                most.and_then(|most| most.checked_add(held)).ok_or(Rejection::Overflow)?;
+                room(it, seller, Money { minor: held - own, ..order.total })?;
                 (Pot::Held, Pot::Wallet(seller), held)
             }
-            MoneyWord::Refund => (Pot::Held, source(order), held),
+            // Where nothing has come from anywhere, nothing is held either.
+            MoneyWord::Refund => (Pot::Held, source.unwrap_or(Pot::Outside), held),
         };
+        if to == Pot::Held {
+            source = Some(from);
+        }
         held = if to == Pot::Held { held + minor } else { held - minor };
         if minor > 0 {
             let amount = Money { minor, currency: order.total.currency };
@@ -374,15 +436,12 @@ fn money(
     Ok(moves)
 }
 
-/// Where an order's money comes from, and goes back to.
-fn source(order: &Order) -> Pot {
-    match order.method {
-        events::Method::Wallet => Pot::Wallet(order.buyer),
-        events::Method::Online
-        | events::Method::Bank
-        | events::Method::OnDelivery
-        | events::Method::AtStore => Pot::Outside,
-    }
+/// What an account has and what may come back to it from its orders always fit together.
+fn room(it: &Deciding<'_>, account: AccountId, more: Money) -> Result<(), Rejection> {
+    let account = it.world.accounts.get(&account).ok_or(Rejection::AccountUnknown)?;
+    let of = |pot: &BTreeMap<Currency, i64>| pot.get(&more.currency).copied().unwrap_or(0);
+    let most = of(&account.wallet).checked_add(of(&account.held));
+    most.and_then(|most| most.checked_add(more.minor)).map(drop).ok_or(Rejection::Overflow)
 }
 
 fn deadlines(

@@ -1,6 +1,6 @@
 //! The domain saying no. Expected, compared in tests, told to the caller by its dialect.
 
-use events::{OrderId, Phase, Sku, StoreId};
+use events::{OrderId, Phase, Sku, StoreId, TokenName};
 
 use super::lifecycle::Word;
 
@@ -16,6 +16,21 @@ pub enum Rejection {
     /// The caller did not prove to be the account it names, or no longer is.
     #[error("the credential is missing, wrong, or no longer valid")]
     Unauthenticated,
+    /// The caller is who it says it is, and may not do this.
+    #[error("the caller's role does not allow this")]
+    Forbidden,
+    /// A live token is called that.
+    #[error("a token of this name exists: {name}")]
+    TokenTaken {
+        /// As named.
+        name: TokenName,
+    },
+    /// No live token is called that.
+    #[error("no such token: {name}")]
+    TokenUnknown {
+        /// As named.
+        name: TokenName,
+    },
     /// There is no such store, or nobody sells there any more.
     #[error("no such store: {store}")]
     StoreUnknown {
@@ -86,6 +101,9 @@ pub enum Rejection {
     /// Something of the account's is still under way.
     #[error("the account still has {0}")]
     StillOpen(&'static str),
+    /// The order cannot go on under the newer life cycle.
+    #[error("the order cannot go on under the newer life cycle: {0}")]
+    Stuck(String),
     /// The channel has no life cycle yet.
     #[error("this channel has no life cycle")]
     NoLifecycle,

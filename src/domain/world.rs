@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use events::{
     AccountId, Channel, Currency, DeadlineChange, Digest, Event, Kind, Method, Millis, Money,
-    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Pot, Recorded, Sku, StockMove,
-    StockWord, StoreId,
+    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Pot, Recorded, Role, Sku,
+    StockMove, StockWord, StoreId, TokenName,
 };
 
 use super::{
@@ -20,6 +20,8 @@ pub struct World {
     pub accounts: HashMap<AccountId, Account>,
     /// Whose login name it is, by its keyed digest.
     pub logins: HashMap<(Channel, Digest), AccountId>,
+    /// Every named token that is not revoked, by the digest of its text.
+    pub tokens: HashMap<Digest, Token>,
     /// What belongs to each channel.
     pub channels: HashMap<Channel, ChannelState>,
     /// Every order.
@@ -51,6 +53,21 @@ pub struct Account {
     pub open_orders: u64,
     /// The stores it owns.
     pub stores: Vec<StoreId>,
+}
+
+/// A named token.
+#[derive(Debug, PartialEq)]
+pub struct Token {
+    /// What it is called.
+    pub name: TokenName,
+    /// What its bearer may do.
+    pub role: Role,
+    /// The one channel it is good for; `None` where it is good for all.
+    pub channel: Option<Channel>,
+    /// The one store it is good for; `None` where it is good for all.
+    pub store: Option<StoreId>,
+    /// When it dies by itself; `None` where it does not.
+    pub expires_at: Option<Millis>,
 }
 
 /// What belongs to one channel.
@@ -148,8 +165,8 @@ pub struct Order {
     pub total: Money,
     /// What is held for it, in minor units of the total's currency.
     pub held: i64,
-    /// Whether money has come for it, wherever it is now.
-    pub paid: bool,
+    /// Where the money came from that was held for it, wherever it is now; `None` before any came.
+    pub paid_from: Option<Pot>,
     /// Where the things are.
     pub stock: LineStock,
     /// Its payables that are open.
@@ -219,6 +236,26 @@ impl World {
                 self.logins.remove(&(channel.clone(), it.login));
                 self.accounts.remove(&it.account);
             }
+            Event::AccountForgotten(it) => {
+                self.move_money(None, &it.money);
+                if let Some(login) = it.login {
+                    self.logins.remove(&(channel.clone(), login));
+                }
+                self.accounts.remove(&it.account);
+            }
+            Event::TokenIssued(it) => {
+                let token = Token {
+                    name: it.name.clone(),
+                    role: it.role,
+                    channel: it.channel.clone(),
+                    store: it.store.clone(),
+                    expires_at: it.expires_at,
+                };
+                self.tokens.insert(it.token, token);
+            }
+            Event::TokenRevoked(it) => {
+                self.tokens.remove(&it.token);
+            }
             Event::SessionOpened(it) => {
                 if let Some(account) = self.accounts.get_mut(&it.account) {
                     account.close(&it.closed);
@@ -254,10 +291,22 @@ impl World {
             Event::OrderPaid(it)
             | Event::OrderCancelled(it)
             | Event::OrderExpired(it)
+            | Event::OrderPrepared(it)
             | Event::OrderShipped(it)
-            | Event::OrderReceived(it) => {
+            | Event::OrderDelivered(it)
+            | Event::OrderDeliveryFailed(it)
+            | Event::OrderReceived(it)
+            | Event::OrderRefundRequested(it)
+            | Event::OrderRefunded(it)
+            | Event::OrderRejected(it) => {
                 if let Some(id) = recorded.subject.as_order() {
                     self.apply_effect(channel, id, &it.effect);
+                }
+            }
+            Event::OrderMoved(it) => {
+                let id = recorded.subject.as_order();
+                if let Some(order) = id.and_then(|id| self.orders.get_mut(&id)) {
+                    order.lifecycle = it.lifecycle;
                 }
             }
             Event::LifecycleAdopted(it) => {
@@ -315,7 +364,7 @@ impl World {
             lines: it.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
             total: it.total,
             held: 0,
-            paid: false,
+            paid_from: None,
             stock: LineStock::None,
             open_payables: it.payable.iter().map(|payable| payable.id.clone()).collect(),
             deadlines: Vec::new(),
@@ -363,12 +412,14 @@ impl World {
                 payable.state = change.state;
             }
         }
-        if effect.to.is_final() && !effect.from.is_some_and(Phase::is_final) {
-            if let Some(account) = self.accounts.get_mut(&order.buyer) {
-                account.open_orders -= 1;
-            }
-            if let Some(store) = state.stores.get_mut(&order.store) {
-                store.open_orders -= 1;
+        let (was_over, is_over) = (effect.from.is_some_and(Phase::is_final), effect.to.is_final());
+        let account = self.accounts.get_mut(&order.buyer).map(|it| &mut it.open_orders);
+        let store = state.stores.get_mut(&order.store).map(|it| &mut it.open_orders);
+        for open in account.into_iter().chain(store) {
+            match (was_over, is_over) {
+                (false, true) => *open -= 1,
+                (true, false) => *open += 1, // A life cycle may lead back from an end.
+                (true, true) | (false, false) => {}
             }
         }
     }
@@ -400,6 +451,11 @@ impl World {
         for MoneyMove { from, to, amount } in moves {
             self.add_money(order, *from, amount.currency, -amount.minor);
             self.add_money(order, *to, amount.currency, amount.minor);
+            if *to == Pot::Held
+                && let Some(order) = order.and_then(|id| self.orders.get_mut(&id))
+            {
+                order.paid_from = Some(*from);
+            }
         }
     }
 
@@ -415,7 +471,6 @@ impl World {
             Pot::Held => {
                 if let Some(order) = order.and_then(|id| self.orders.get_mut(&id)) {
                     order.held += minor;
-                    order.paid |= minor > 0;
                     if let Some(buyer) = self.accounts.get_mut(&order.buyer) {
                         *buyer.held.entry(currency).or_default() += minor;
                     }

@@ -2,11 +2,13 @@
 //! each durable commit before that commit's answers go out.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
-use events::{AccountId, Channel, Digest, Event, Millis, Recorded, Sealed};
+use events::{
+    AccountId, Channel, Digest, Event, Millis, Position, Recorded, Sealed, StoreId, TokenIssued,
+};
 
 /// The table. Every method is a short look under a lock.
 #[derive(Debug, Default)]
@@ -17,6 +19,9 @@ struct Table {
     logins: HashMap<(Channel, Digest), AccountId>,
     accounts: HashMap<AccountId, KnownAccount>,
     sessions: HashMap<Digest, (AccountId, Millis)>,
+    tokens: HashMap<Digest, TokenIssued>,
+    lifecycles: BTreeMap<Channel, KnownLifecycle>,
+    stores: HashMap<AccountId, Vec<StoreId>>,
 }
 
 /// An account, as the edge needs to know it.
@@ -26,12 +31,25 @@ pub struct KnownAccount {
     pub id: AccountId,
     /// The channel it belongs to.
     pub channel: Channel,
+    /// Keyed digest of its login name.
+    pub login: Digest,
     /// Its login name.
     pub login_sealed: Sealed,
     /// Its password's hash.
     pub password: Sealed,
     /// Changes with each new password.
     pub password_version: u64,
+}
+
+/// A channel's newest life cycle, as the edge needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownLifecycle {
+    /// Its version.
+    pub version: u32,
+    /// SHA-256 of its text.
+    pub digest: Digest,
+    /// Where its adoption is recorded.
+    pub position: Position,
 }
 
 impl Credentials {
@@ -55,6 +73,40 @@ impl Credentials {
         (*expires_at > now && known.channel == *channel).then_some(*account)
     }
 
+    /// A live named token by the digest of its text.
+    pub fn token(&self, token: Digest, now: Millis) -> Option<TokenIssued> {
+        let table = self.table();
+        let known = table.tokens.get(&token)?;
+        known.expires_at.is_none_or(|expires_at| expires_at > now).then(|| known.clone())
+    }
+
+    /// Every named token that is not revoked, by name.
+    pub fn tokens(&self) -> Vec<TokenIssued> {
+        let mut tokens: Vec<_> = self.table().tokens.values().cloned().collect();
+        tokens.sort_by(|one, other| one.name.cmp(&other.name));
+        tokens
+    }
+
+    /// Whether an account sells in a store.
+    pub fn sells_in(&self, account: AccountId, store: &StoreId) -> bool {
+        self.table().stores.get(&account).is_some_and(|stores| stores.contains(store))
+    }
+
+    /// The stores that an account opened, in that order.
+    pub fn stores(&self, account: AccountId) -> Vec<StoreId> {
+        self.table().stores.get(&account).cloned().unwrap_or_default()
+    }
+
+    /// The newest life cycle of every channel.
+    pub fn lifecycles(&self) -> BTreeMap<Channel, KnownLifecycle> {
+        self.table().lifecycles.clone()
+    }
+
+    /// The newest life cycle of a channel; `None` where there is no such channel.
+    pub fn lifecycle(&self, channel: &Channel) -> Option<KnownLifecycle> {
+        self.table().lifecycles.get(channel).copied()
+    }
+
     /// Takes in a durable event.
     pub(super) fn apply(&self, recorded: &Recorded) {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +116,7 @@ impl Credentials {
                 let known = KnownAccount {
                     id: it.account,
                     channel: recorded.channel.clone(),
+                    login: it.login,
                     login_sealed: it.login_sealed.clone(),
                     password: it.password.clone(),
                     password_version: recorded.position.0,
@@ -81,14 +134,36 @@ impl Credentials {
                 table.close(&it.closed);
                 table.logins.remove(&(recorded.channel.clone(), it.login));
                 table.accounts.remove(&it.account);
+                table.stores.remove(&it.account);
             }
             Event::SessionOpened(it) => {
                 table.close(&it.closed);
                 table.sessions.insert(it.token, (it.account, it.expires_at));
             }
             Event::SessionClosed(it) => table.close(&[it.token]),
-            Event::StoreOpened(_)
-            | Event::ListingAdded(_)
+            Event::AccountForgotten(it) => {
+                table.close(&it.closed);
+                if let Some(login) = it.login {
+                    table.logins.remove(&(recorded.channel.clone(), login));
+                }
+                table.accounts.remove(&it.account);
+                table.stores.remove(&it.account);
+            }
+            Event::TokenIssued(it) => {
+                table.tokens.insert(it.token, it.clone());
+            }
+            Event::TokenRevoked(it) => {
+                table.tokens.remove(&it.token);
+            }
+            Event::LifecycleAdopted(it) => {
+                let (version, digest, position) = (it.version, it.digest, recorded.position);
+                let known = KnownLifecycle { version, digest, position };
+                table.lifecycles.insert(recorded.channel.clone(), known);
+            }
+            Event::StoreOpened(it) => {
+                table.stores.entry(it.owner).or_default().push(it.store.clone());
+            }
+            Event::ListingAdded(_)
             | Event::StockAdded(_)
             | Event::WalletCharged(_)
             | Event::WalletWithdrawn(_)
@@ -96,9 +171,15 @@ impl Credentials {
             | Event::OrderPaid(_)
             | Event::OrderCancelled(_)
             | Event::OrderExpired(_)
+            | Event::OrderPrepared(_)
             | Event::OrderShipped(_)
+            | Event::OrderDelivered(_)
+            | Event::OrderDeliveryFailed(_)
             | Event::OrderReceived(_)
-            | Event::LifecycleAdopted(_)
+            | Event::OrderRefundRequested(_)
+            | Event::OrderRefunded(_)
+            | Event::OrderRejected(_)
+            | Event::OrderMoved(_)
             | Event::SettingsAdopted(_) => {}
         }
     }

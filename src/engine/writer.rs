@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Credentials, Error, KeyOwner, Options, Reply, Request, State, Waiting,
+    Accepted, Credentials, Error, KeyOwner, Options, PANICKED, Reply, Request, State, Waiting,
     batch::{Batch, encode},
     deadlines::Deadlines,
+    time::Time,
 };
 use crate::{
     domain::{self, Caller, Scope, World},
@@ -30,8 +31,7 @@ pub(super) struct Writer {
     head: Head,
     /// The newest event that was decided, sealed or not.
     position: Position,
-    /// When the newest event was recorded; time never goes back from there.
-    recorded_at: Millis,
+    time: Arc<Time>,
     journal: Arc<dyn Journal>,
     credentials: Arc<Credentials>,
     state: Arc<watch::Sender<State>>,
@@ -39,6 +39,17 @@ pub(super) struct Writer {
     deadlines: Deadlines,
     batch: Batch,
     in_flight: Option<InFlight>,
+}
+
+/// Tells everybody when the writer panics: it is as good as a journal that failed.
+struct SaysSo(Arc<watch::Sender<State>>);
+
+impl Drop for SaysSo {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(State::Stopped(PANICKED.into()));
+        }
+    }
 }
 
 /// A commit on its way, and what waits for it.
@@ -53,7 +64,7 @@ impl Writer {
     pub(super) fn new(
         world: World,
         head: Head,
-        recorded_at: Millis,
+        time: Arc<Time>,
         journal: Arc<dyn Journal>,
         credentials: Arc<Credentials>,
         state: Arc<watch::Sender<State>>,
@@ -63,7 +74,7 @@ impl Writer {
             world,
             head,
             position: head.position,
-            recorded_at,
+            time,
             journal,
             credentials,
             state,
@@ -85,6 +96,8 @@ impl Writer {
         let mut turn: VecDeque<Waiting> = VecDeque::new();
         let mut incoming = Vec::new();
         let (mut stopping, mut drained) = (false, false);
+        // The last to be made is the first to go: before the callers that wait are let go.
+        let _says_so = SaysSo(Arc::clone(&self.state));
         loop {
             let room = self.batch.has_room();
             tokio::select! {
@@ -171,7 +184,7 @@ impl Writer {
     }
 
     fn decide(&mut self, request: Request) -> Result<Accepted, Error> {
-        let now = Millis((self.options.clock)().0.max(self.recorded_at.0));
+        let now = self.time.now();
         if let Some(accepted) = self.replayed(&request, now)? {
             return Ok(accepted);
         }
@@ -194,7 +207,7 @@ impl Writer {
         self.world.keys.evolve(&encoded.header);
         let receipt = encoded.header.receipt.clone();
         self.position = receipt.position;
-        self.recorded_at = now;
+        self.time.recorded(now);
         self.batch.push(encoded, request.wrapped);
         Ok(Accepted { command, receipt, replay: false })
     }
@@ -223,7 +236,9 @@ impl Writer {
 
     /// Gives the commands of the deadlines that are due, and tells how large the world is.
     fn fire(&mut self) {
-        let now = (self.options.clock)();
+        // By the clock, so that one that was ahead once does not end every open order for good.
+        let now = self.time.clock();
+        metrics::gauge!("docket_clock_behind_seconds").set(self.time.behind_ms() as f64 / 1000.0);
         measure(&self.world);
         for (which, request) in self.deadlines.due(&self.world, now) {
             if !self.batch.has_room() {

@@ -13,7 +13,8 @@ use std::{
 };
 
 use events::{
-    Channel, Commit, CommitError, CommitNumber, Envelope, Head, Position, Subject, WrappedKey,
+    Channel, CommandId, Commit, CommitError, CommitNumber, DecisionHeader, Envelope, Head,
+    Position, Subject, WrappedKey,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -241,6 +242,23 @@ impl Journal for MemoryJournal {
             }
         }
         Ok(found)
+    }
+
+    fn decision(&self, command: CommandId) -> Result<Option<DecisionHeader>, JournalError> {
+        let stored = locked(&self.0.store.0);
+        for commit in self.0.visible(&stored) {
+            for decision in &commit.decisions {
+                let header: DecisionHeader =
+                    serde_json::from_str(&decision.header).map_err(|error| {
+                        let reason = format!("a decision cannot be read: {error}");
+                        CommitError::Content { number: commit.number, reason }
+                    })?;
+                if header.command == command {
+                    return Ok(Some(header));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {

@@ -18,7 +18,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use events::{Channel, Commit, CommitNumber, Envelope, Head, Position, Subject, WrappedKey};
+use events::{
+    Channel, CommandId, Commit, CommitNumber, DecisionHeader, Envelope, Head, Position, Subject,
+    WrappedKey,
+};
 use tokio::sync::{oneshot, watch};
 
 use super::{Appending, Journal, JournalError};
@@ -190,6 +193,11 @@ impl Journal for SqliteJournal {
         let range = (after, self.head.borrow().position);
         self.readers
             .with(|conn| reader::read_subject(conn, &self.path, channel, subject, range, limit))
+    }
+
+    fn decision(&self, command: CommandId) -> Result<Option<DecisionHeader>, JournalError> {
+        let head = self.head.borrow().number;
+        self.readers.with(|conn| reader::decision(conn, &self.path, command, head))
     }
 
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {

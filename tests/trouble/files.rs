@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use docket::journal::{Journal as _, SqliteJournal};
+use events::{Commit, CommitNumber};
+
 use super::{
     Keeper, snapshot,
     support::{Ended, Process, folder},
@@ -93,15 +96,16 @@ async fn a_damaged_event_is_found_before_anything_is_served() {
     let id = format!("\"subject\":\"order/{order}\"");
     let at = find(&whole, id.as_bytes(), 0);
     let at = find(&whole, b"\"quantity\":2", at) + b"\"quantity\":".len();
+    let commit = format!("commit {}", commit_of(&path, order));
     let mut damaged = whole.clone();
     damaged[at] = b'1';
     fs::write(&path, &damaged).unwrap();
-    is_refused(&data, &[], &["the journal is damaged", "commit "]);
+    is_refused(&data, &[], &["the journal is damaged", &commit]);
 
     // Not even JSON any more.
     damaged[at] ^= 0x80;
     fs::write(&path, &damaged).unwrap();
-    is_refused(&data, &[], &["commit "]);
+    is_refused(&data, &[], &[&commit]);
 
     fs::write(&path, &whole).unwrap();
     has_everything(&data, keeper).await;
@@ -160,21 +164,19 @@ async fn damaged_views_are_built_again() {
     let (_folder, data) = folder();
     let mut keeper = left(&data).await;
     let views = data.join("views");
-    let garbage = |bytes: &[u8]| bytes.iter().map(|byte| byte ^ 0x5a).collect();
-    let tail = |bytes: &[u8]| {
-        let mut bytes = bytes.to_vec();
-        let half = bytes.len() / 2;
-        bytes[half..].fill(0xff);
-        bytes
+    let damaged = |name: &str, whole: &[u8]| -> Vec<u8> {
+        let half = whole.len() / 2;
+        match name {
+            "garbage" => whole.iter().map(|byte| byte ^ 0x5a).collect(),
+            "half" => [&whole[..half], &vec![0xff; half]].concat(),
+            "cut" => whole[..whole.len() / 3].to_vec(),
+            _ => Vec::new(),
+        }
     };
-    let cut = |bytes: &[u8]| bytes[..bytes.len() / 3].to_vec();
-    let empty = |_: &[u8]| Vec::new();
-    let damages: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 4] =
-        [("garbage", &garbage), ("half", &tail), ("cut", &cut), ("empty", &empty)];
-    for (name, damage) in damages {
+    for name in ["garbage", "half", "cut", "empty"] {
         for file in files_below(&views) {
-            let bytes = fs::read(&file).unwrap();
-            fs::write(&file, damage(&bytes)).unwrap();
+            let whole = fs::read(&file).unwrap();
+            fs::write(&file, damaged(name, &whole)).unwrap();
         }
         let docket = Process::start(&data, &[]);
         keeper.check(&docket.client()).await;
@@ -199,6 +201,17 @@ async fn views_of_another_journal_are_built_again() {
     fs::rename(other.join("views"), data.join("views")).unwrap();
     let ended = has_everything(&data, keeper).await;
     assert!(ended.log.contains("it belongs to another journal"), "{}", ended.log);
+}
+
+/// The commit that placed an order, as a copy of the journal has it.
+fn commit_of(journal: &Path, order: &str) -> CommitNumber {
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(journal, copy.path().join("journal.sqlite")).unwrap();
+    let journal = SqliteJournal::open_read_only(copy.path()).unwrap();
+    let commits = journal.read(CommitNumber(0), usize::MAX).unwrap();
+    let placed = |bytes: &String| bytes.contains("order.placed") && bytes.contains(order);
+    let events = |commit: &Commit| commit.decisions.iter().any(|it| it.events.iter().any(placed));
+    commits.iter().find(|commit| events(commit)).unwrap().number
 }
 
 fn write_key(path: &Path, text: &str, mode: u32) {

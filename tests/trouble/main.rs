@@ -1,6 +1,7 @@
 //! The real program and everything that can be done to it: full disks, folders it may not write,
 //! damaged files, wrong keys, signals. It says what is wrong, touches nothing it does not
 //! understand, and has everything acknowledged when the cause is gone.
+#![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
 mod ending;
 mod files;

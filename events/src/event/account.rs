@@ -45,6 +45,23 @@ pub struct AccountUnregistered {
     pub money: Vec<MoneyMove>,
 }
 
+/// The key that sealed what was recorded of a person is destroyed after this; the account, where
+/// it was still there, is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountForgotten {
+    /// The account.
+    pub account: AccountId,
+    /// Keyed digest of the login name that is free again, where the account was still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Digest>,
+    /// Sessions that end with this, by digest of their token.
+    #[serde(default)]
+    pub closed: Vec<Digest>,
+    /// The balance, paid out.
+    #[serde(default)]
+    pub money: Vec<MoneyMove>,
+}
+
 /// Somebody has logged in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionOpened {

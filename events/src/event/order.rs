@@ -260,3 +260,17 @@ pub struct OrderStep {
     /// What this does.
     pub effect: Effect,
 }
+
+/// An order lives by a newer version of its channel's life cycle from here on. Deadlines that are
+/// set stay as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderMoved {
+    /// What never changes about it.
+    pub order: OrderRef,
+    /// The version it lived by.
+    #[schemars(range(min = 1))]
+    pub from: u32,
+    /// The version it lives by now.
+    #[schemars(range(min = 1))]
+    pub lifecycle: u32,
+}

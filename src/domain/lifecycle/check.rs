@@ -16,7 +16,10 @@ use super::{
 };
 
 mod scenarios;
+mod take_over;
 mod walk;
+
+pub use take_over::{Kept, Standing};
 
 /// Every problem with a file that could be read, in no particular order.
 pub(super) fn check(lifecycle: &Lifecycle) -> Vec<Problem> {

@@ -33,6 +33,13 @@ pub struct Problem {
     pub reason: String,
 }
 
+impl Problem {
+    /// `file:line: reason`, as compilers say it and editors understand it.
+    pub fn in_file(&self, file: impl fmt::Display) -> impl fmt::Display {
+        fmt::from_fn(move |f| write!(f, "{file}:{}: {}", self.line, self.reason))
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.reason)

@@ -9,10 +9,16 @@ use proptest::prelude::*;
 use super::{words::Vocabulary, *};
 
 mod bad;
-mod drafts;
+mod draw;
 mod settings;
+mod take_over;
 
 const BOOKSTORE: &str = include_str!("../../../schemas/lifecycles/bookstore.toml");
+const NATIVE: &str = include_str!("../../../schemas/lifecycles/native.toml");
+const PRINTING: &str = include_str!("../../../schemas/lifecycles/printing.toml");
+const GIFT_CARD: &str = include_str!("../../../schemas/lifecycles/gift_card.toml");
+const MEIDUO: &str = include_str!("../../../schemas/lifecycles/meiduo.toml");
+const YF_MALL: &str = include_str!("../../../schemas/lifecycles/yf_mall.toml");
 
 fn lifecycle(text: &str) -> Lifecycle {
     Lifecycle::parse(&Channel::new("test").unwrap(), text).unwrap_or_else(|problems| {
@@ -164,7 +170,7 @@ fn a_deadline_fires_a_command() {
     let pay = bookstore.deadline("pay").unwrap();
     assert_eq!((&pay.due, pay.command), (&Due::After("pay_within".to_owned()), Word::Expire));
     assert_eq!(bookstore.deadline("paid"), None);
-    let mall = lifecycle(drafts::YF_MALL);
+    let mall = lifecycle(YF_MALL);
     let due = &mall.deadline("use").unwrap().due;
     assert_eq!(due, &Due::At("common_virtual_date".to_owned()));
 }
@@ -172,7 +178,7 @@ fn a_deadline_fires_a_command() {
 #[test]
 fn a_native_order() {
     check(
-        drafts::NATIVE,
+        NATIVE,
         Facets::default(),
         expect![[r#"
         New place buyer -> AwaitingPayment reserve pay=Set
@@ -193,7 +199,7 @@ fn a_native_order() {
 #[test]
 fn a_print_order() {
     check(
-        drafts::PRINTING,
+        PRINTING,
         Facets::default(),
         expect![[r#"
         New place buyer -> AwaitingPayment
@@ -211,7 +217,7 @@ fn a_print_order() {
 #[test]
 fn a_gift_card_of_unknown_risk_goes_nowhere() {
     check(
-        drafts::GIFT_CARD,
+        GIFT_CARD,
         Facets::default(),
         expect![[r#"
         New place staff -> Preparing
@@ -228,7 +234,7 @@ fn a_gift_card_of_unknown_risk_goes_nowhere() {
 fn a_gift_card_is_shipped_by_hand() {
     let facets = Facets { risk: Risk::Ok, delivers: Delivers::Serial, ..Facets::default() };
     check(
-        drafts::GIFT_CARD,
+        GIFT_CARD,
         facets,
         expect![[r#"
         New place staff -> Preparing
@@ -246,7 +252,7 @@ fn a_gift_card_is_shipped_by_hand() {
 /// The setting makes the `then` rows fire, inside the command that leads to `Preparing`.
 #[test]
 fn a_gift_card_may_ship_itself() {
-    let lifecycle = lifecycle(drafts::GIFT_CARD);
+    let lifecycle = lifecycle(GIFT_CARD);
     let overrides = [("auto_deliver".to_owned(), "true".to_owned())].into();
     let settings = Settings::override_with(lifecycle.default_settings(), &overrides).unwrap();
     let short = Facets {
@@ -272,7 +278,7 @@ fn a_gift_card_may_ship_itself() {
 fn a_meiduo_order_is_paid_on_delivery() {
     let facets = Facets { method: Method::OnDelivery, ..Facets::default() };
     check(
-        drafts::MEIDUO,
+        MEIDUO,
         facets,
         expect![[r#"
         New place buyer -> Preparing reserve
@@ -292,7 +298,7 @@ fn a_meiduo_order_is_paid_on_delivery() {
 fn a_meiduo_order_ends_with_the_last_review() {
     let facets = Facets { method: Method::Bank, every_line_reviewed: true, ..Facets::default() };
     check(
-        drafts::MEIDUO,
+        MEIDUO,
         facets,
         expect![[r#"
         New place buyer -> AwaitingPayment reserve
@@ -313,7 +319,7 @@ fn a_meiduo_order_ends_with_the_last_review() {
 fn a_mall_order_is_paid_online() {
     let facets = Facets { method: Method::Online, ..Facets::default() };
     check(
-        drafts::YF_MALL,
+        YF_MALL,
         facets,
         expect![[r#"
         New place buyer -> AwaitingPayment reserve pay=Set
@@ -348,7 +354,7 @@ fn a_mall_order_of_codes_ends_with_the_last_one() {
         ..Facets::default()
     };
     check(
-        drafts::YF_MALL,
+        YF_MALL,
         facets,
         expect![[r#"
         New place buyer -> AwaitingPayment reserve pay=Set
@@ -377,7 +383,7 @@ fn a_mall_order_of_codes_ends_with_the_last_one() {
 /// one ends the order.
 #[test]
 fn a_mall_order_ends_when_all_of_it_is_refunded() {
-    let lifecycle = lifecycle(drafts::YF_MALL);
+    let lifecycle = lifecycle(YF_MALL);
     let settings = defaults(&lifecycle);
     let facets = Facets {
         method: Method::Online,
@@ -408,13 +414,13 @@ fn a_mall_order_ends_when_all_of_it_is_refunded() {
 
 #[test]
 fn a_case_does_what_its_table_says() {
-    let mall = lifecycle(drafts::YF_MALL);
+    let mall = lifecycle(YF_MALL);
     let money = mall.case(CaseKind::Money).unwrap();
     assert_eq!((money.amount, money.returns_stock, money.goods_back), (Amount::Line, true, false));
     assert_eq!(money.audit, Audit::Setting("platform_audit".to_owned()));
     let goods = mall.case(CaseKind::Goods).unwrap();
     assert_eq!((goods.amount, goods.returns_stock, goods.goods_back), (Amount::Units, false, true));
-    assert_eq!(goods.audit, Audit::Always);
+    assert_eq!(goods.audit, Audit::Setting("platform_audit".to_owned()));
     assert_eq!(lifecycle(BOOKSTORE).case(CaseKind::Money), None);
 }
 

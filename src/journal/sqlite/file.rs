@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -49,6 +49,7 @@ const TABLES: &str = "
         bytes TEXT NOT NULL,
         PRIMARY KEY (commit_number, n)
     ) WITHOUT ROWID;
+    CREATE INDEX decisions_by_command ON decisions (json_extract(bytes, '$.command'));
     CREATE TABLE events (
         position INTEGER PRIMARY KEY,
         commit_number INTEGER NOT NULL,
@@ -92,9 +93,9 @@ pub fn create_dir(dir: &Path) -> Result<(), JournalError> {
 pub fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join("lock");
     let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(|source| {
-            io_error(dir, source, || format!("cannot open {}", path.display()))
-        })?;
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(
+            |source| io_error(dir, source, || format!("cannot open {}", path.display())),
+        )?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -104,6 +105,36 @@ pub fn lock(dir: &Path) -> Result<File, JournalError> {
             Err(io_error(dir, source, || format!("cannot lock {}", path.display())))
         }
     }
+}
+
+/// The files that commits go into, as they were opened. One that is moved, replaced or deleted
+/// still takes what is written, for nobody.
+pub struct InPlace(Vec<(PathBuf, Option<(u64, u64)>)>);
+
+impl InPlace {
+    /// The journal at this path, its WAL and its folder's lock.
+    pub fn of(journal: &Path) -> Self {
+        let mut wal = journal.as_os_str().to_owned();
+        wal.push("-wal");
+        let files = [journal.to_owned(), PathBuf::from(wal), parent_of(journal).join("lock")];
+        Self(files.into_iter().map(|path| (path.clone(), identity(&path))).collect())
+    }
+
+    /// Fails when one is no longer where it was.
+    pub fn check(&self) -> Result<(), JournalError> {
+        match self.0.iter().find(|(path, opened)| identity(path) != *opened) {
+            None => Ok(()),
+            Some((path, _)) => Err(JournalError::Io {
+                doing: format!("{} was moved, replaced or deleted", path.display()),
+                source: io::ErrorKind::NotFound.into(),
+            }),
+        }
+    }
+}
+
+/// Which file is at a path: device and number. A look at its name opens nothing.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 pub fn sync_dir(dir: &Path) -> Result<(), JournalError> {
@@ -138,6 +169,8 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
         },
         other => other,
     };
+    // For its owner alone; SQLite gives the WAL what the file has. Where this fails SQLite says why.
+    let _ = File::options().create_new(true).write(true).mode(0o600).open(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut conn = connect(path, flags, WRITER_WAIT).map_err(refused)?;
     to_write(&conn, path).map_err(refused)?;

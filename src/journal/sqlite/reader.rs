@@ -7,8 +7,8 @@ use std::{
 };
 
 use events::{
-    Channel, Commit, CommitError, CommitNumber, Digest, Envelope, Epoch, Head, Position,
-    RecordedDecision, Subject, WrappedKey,
+    Channel, CommandId, Commit, CommitError, CommitNumber, DecisionHeader, Digest, Envelope, Epoch,
+    Head, Position, RecordedDecision, Subject, WrappedKey,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -202,6 +202,30 @@ pub fn read_subject(
         envelopes.push(envelope);
     }
     Ok(envelopes)
+}
+
+/// The header of a command's decision, if it was recorded up to the head.
+pub fn decision(
+    conn: &Connection,
+    path: &Path,
+    command: CommandId,
+    head: CommitNumber,
+) -> Result<Option<DecisionHeader>, JournalError> {
+    let doing = || format!("cannot read command {command} of {}", path.display());
+    let found: Option<(u64, String)> = conn
+        .prepare_cached(
+            "SELECT commit_number, bytes FROM decisions
+             WHERE json_extract(bytes, '$.command') = ?1 AND commit_number <= ?2 LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            let query = params![command.to_string(), column(head.0)];
+            statement.query_row(query, |row| Ok((count(row, 0)?, row.get(1)?))).optional()
+        })
+        .map_err(sqlite(doing))?;
+    let Some((number, bytes)) = found else { return Ok(None) };
+    serde_json::from_str(&bytes).map(Some).map_err(|error| {
+        content(CommitNumber(number), format!("a decision cannot be read: {error}"))
+    })
 }
 
 /// A wrapped key, if it is stored.

@@ -10,7 +10,7 @@ use events::{Commit, Head, WrappedKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
-use super::{Options, checkpoint::Checkpoints, column, sqlite};
+use super::{Options, checkpoint::Checkpoints, column, file::InPlace, sqlite};
 use crate::journal::{Indexed, JournalError, follows};
 
 /// What the writer is asked to do.
@@ -31,6 +31,7 @@ pub enum Order {
 pub struct Writer {
     conn: Connection,
     path: PathBuf,
+    files: InPlace,
     head: Arc<watch::Sender<Head>>,
     checkpoints: Checkpoints,
     /// Why nothing is taken any more; set by the checkpointer too.
@@ -50,7 +51,8 @@ impl Writer {
         failed: Arc<OnceLock<String>>,
     ) -> Self {
         let pages_told = u64::from(options.wal_pages_soft / 4);
-        Self { conn, path, head, checkpoints, failed, pages: 0, pages_told }
+        let files = InPlace::of(&path);
+        Self { conn, path, files, head, checkpoints, failed, pages: 0, pages_told }
     }
 
     /// Starts the thread. It ends when the queue's sender is gone and the queue is empty.
@@ -120,6 +122,7 @@ impl Writer {
         }
         let size = insert(&transaction, commit, doing)?;
         transaction.commit().map_err(sqlite(doing))?;
+        self.files.check()?;
 
         let head = commit.head();
         self.head.send_replace(head);
@@ -145,6 +148,7 @@ impl Writer {
         }
         insert_key(&transaction, &key, doing)?;
         transaction.commit().map_err(sqlite(doing))?;
+        self.files.check()?;
         Ok(key)
     }
 

@@ -1,8 +1,9 @@
 //! What buyers ask about their orders.
 
+use events::Channel;
 use expect_test::expect;
 
-use super::talk::check;
+use super::talk::{Talk, check};
 
 #[tokio::test]
 async fn query_order() {
@@ -275,4 +276,33 @@ async fn query_order_detail() {
         → 518 {"message":"invalid order id <order1>","order_detail_list":[]}
     "#]])
     .await;
+}
+
+#[tokio::test]
+async fn a_site_s_own_phases_are_shown_and_found_as_the_states_they_are() {
+    let own = docket::builtin::builtin_lifecycle(&Channel::new("bookstore").unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bookstore.toml");
+    std::fs::write(path, own.replace("\"Paid\"", "\"Preparing\"")).unwrap();
+    let mut talk = Talk::start(&format!("lifecycles = {:?}", folder.path())).await;
+    talk.check(expect![[r#"
+        given user sam
+        given user ann
+        given store sam s
+        given book sam s a 100 10
+        given funds ann 1000
+        given order ann s a 1
+        given paid ann <order1>
+        POST /buyer/query_order_state ann {"order_id":"<order1>"}
+        → 200 {"message":"ok","order_state":1}
+        POST /buyer/query_order_para ann {"para":1}
+        → 200 {"message":"ok","order_list":["<order1>"]}
+        POST /buyer/query_order ann
+        → 200 {"message":"ok","order_list":["<order1>"]}
+        POST /seller/deliver_book sam {"order_id":"<order1>"}
+        → 200 {"message":"ok"}
+        POST /buyer/query_order_para ann {"para":2}
+        → 200 {"message":"ok","order_list":["<order1>"]}
+    "#]])
+        .await;
 }

@@ -19,7 +19,10 @@ use super::super::{
     words::{Payment, Vocabulary, Word},
 };
 
-use super::scenarios::{Scenario, assignments, scenarios};
+use super::{
+    scenarios::{Scenario, assignments, scenarios},
+    take_over::{Kept, Standing},
+};
 
 /// The most row tests of a walk: some seconds on a slow machine, where the largest file known
 /// takes a hundredth of it. Whoever adopts a file waits for the check.
@@ -51,22 +54,9 @@ pub(in super::super) struct Walk<'a> {
 struct State {
     phase: Option<Phase>,
     constants: u64,
-    money: Pot,
-    stock: Pot,
+    money: Kept,
+    stock: Kept,
     pending: u32,
-}
-
-/// Where an order's money, or its stock, is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Pot {
-    /// Never taken.
-    Never,
-    /// With the order, all of it.
-    Whole,
-    /// With the order, but part of it may be gone: a code was used, a case settled.
-    Part,
-    /// No longer with the order.
-    Gone,
 }
 
 #[derive(Default)]
@@ -79,11 +69,41 @@ struct Seen {
     firing: u32,
 }
 
+/// Every life from New on, and all that is wrong with it.
 pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
+    let all = Word::ALL.iter().flat_map(|word| &lifecycle.on[*word as usize]);
+    let asked: Vec<_> = all.chain(&lifecycle.then).map(|row| row.when).collect();
+    let (money, stock) = (Kept::Never, Kept::Never);
+    let new = |constants| State { phase: None, constants, money, stock, pending: 0 };
+    let starts = assignments(&asked, |it| it.constant).into_iter().map(new).collect();
+    let mut walk = walk_from(lifecycle, starts);
+    if walk.complete {
+        walk.unset();
+    }
+    walk
+}
+
+/// Every life from one order on, and what is wrong with those.
+pub(super) fn walk_on<'a>(lifecycle: &'a Lifecycle, order: &Standing<'_>) -> Walk<'a> {
+    let named = |name: &str| order.deadlines.contains(&name);
+    let deadlines = lifecycle.deadlines().enumerate();
+    let pending = deadlines.filter(|(_, (name, _))| named(name)).map(|(at, _)| 1 << at);
+    let constant = DIMENSIONS.iter().filter(|it| it.constant);
+    let start = State {
+        phase: Some(order.phase),
+        constants: order.facets.answers().0 & constant.fold(0, |all, it| all | it.mask()),
+        money: order.money,
+        stock: order.stock,
+        pending: pending.fold(0, |all, bit: u32| all | bit),
+    };
+    walk_from(lifecycle, vec![start])
+}
+
+fn walk_from(lifecycle: &Lifecycle, mut open: Vec<State>) -> Walk<'_> {
     let mut walk = Walk {
         lifecycle,
         deadlines: lifecycle.deadlines().map(|(name, _)| name).collect(),
-        states: BTreeMap::new(),
+        states: open.iter().map(|state| (*state, Seen::default())).collect(),
         set: 0,
         told: BTreeSet::new(),
         reached: Phases::default(),
@@ -97,15 +117,6 @@ pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
         walk.give_up();
         return walk;
     };
-    let all = Word::ALL.iter().flat_map(|word| &lifecycle.on[*word as usize]);
-    let asked: Vec<_> = all.chain(&lifecycle.then).map(|row| row.when).collect();
-    let mut open = Vec::new();
-    for constants in assignments(&asked, |it| it.constant) {
-        let (money, stock) = (Pot::Never, Pot::Never);
-        let new = State { phase: None, constants, money, stock, pending: 0 };
-        walk.states.insert(new, Seen::default());
-        open.push(new);
-    }
     let mut tests = 0;
     while let Some(state) = open.pop() {
         walk.reached = walk.reached.with(state.phase);
@@ -123,7 +134,7 @@ pub(in super::super) fn walk(lifecycle: &Lifecycle) -> Walk<'_> {
         }
     }
     walk.ends();
-    walk.deadlines();
+    walk.idle();
     walk
 }
 
@@ -138,7 +149,7 @@ impl<'a> Walk<'a> {
 
     /// Everybody gives one command under the same facts.
     fn command(&mut self, state: State, command: Word, scenario: &Scenario, open: &mut Vec<State>) {
-        let payment = if state.money == Pot::Never { Payment::None } else { Payment::Captured };
+        let payment = if state.money == Kept::Never { Payment::None } else { Payment::Captured };
         let answers = state.constants | scenario.facts | PAYMENT.bit(payment as u32);
         let firing = self.firing(state, command);
         for by in self.lifecycle.roles(command) {
@@ -241,8 +252,8 @@ impl<'a> Walk<'a> {
                 (StockWord::Reserve, false) | (StockWord::Consume | StockWord::Return, true) => {}
             }
             order.stock = match word {
-                StockWord::Reserve => Pot::Whole,
-                StockWord::Consume | StockWord::Return => Pot::Gone,
+                StockWord::Reserve => Kept::Whole,
+                StockWord::Consume | StockWord::Return => Kept::Gone,
             };
         }
         for MoneyStep { word, share } in &row.effects.money {
@@ -263,8 +274,8 @@ impl<'a> Walk<'a> {
                 (true, false) | (false, true) => {}
             }
             order.money = match (comes, share) {
-                (true, _) => Pot::Whole,
-                (false, Share::Whole) => Pot::Gone,
+                (true, _) => Kept::Whole,
+                (false, Share::Whole) => Kept::Gone,
                 (false, Share::Code) => order.money.touched(),
             };
         }
@@ -276,11 +287,11 @@ impl<'a> Walk<'a> {
             return;
         }
         let ends = before.phase != after.phase;
-        if ends && after.money == Pot::Whole {
+        if ends && after.money == Kept::Whole {
             let tail = "would keep it held; release or refund it";
             self.report(line, "money is left over", after, tail);
         }
-        if ends && after.stock == Pot::Whole {
+        if ends && after.stock == Kept::Whole {
             let tail = "would keep it reserved; consume or return it";
             self.report(line, "stock is left over", after, tail);
         }
@@ -325,18 +336,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Every deadline is set somewhere, and finds a row wherever it is pending.
-    fn deadlines(&mut self) {
-        let lifecycle = self.lifecycle;
-        for (at, (name, rule)) in lifecycle.deadlines().enumerate() {
-            let (bit, command) = (1 << at, rule.command);
-            if self.set & bit == 0 {
+    /// Every deadline is set somewhere.
+    fn unset(&mut self) {
+        for (at, (name, rule)) in self.lifecycle.deadlines().enumerate() {
+            if self.set & 1 << at == 0 {
                 let reason = format!(
                     "deadline {name} is never set: add deadlines = {{ {name} = \"set\" }} to a \
                      row, or leave the deadline out"
                 );
                 self.problems.push(Problem { line: rule.line, reason });
             }
+        }
+    }
+
+    /// Every deadline finds a row wherever it is pending.
+    fn idle(&mut self) {
+        let lifecycle = self.lifecycle;
+        for (at, (name, rule)) in lifecycle.deadlines().enumerate() {
+            let (bit, command) = (1 << at, rule.command);
             if !lifecycle.roles(command).any(|by| by == By::Timer) {
                 continue; // Told of elsewhere.
             }
@@ -399,17 +416,5 @@ impl<'a> Walk<'a> {
     fn names(&self, bits: u32) -> Vec<&'a str> {
         let all = self.deadlines.iter().enumerate();
         all.filter(|(at, _)| bits & 1 << at != 0).map(|(_, name)| *name).collect()
-    }
-}
-
-impl Pot {
-    /// Whether there is any with the order.
-    fn is_here(self) -> bool {
-        matches!(self, Self::Whole | Self::Part)
-    }
-
-    /// Part of it may have been taken.
-    fn touched(self) -> Self {
-        if self == Self::Whole { Self::Part } else { self }
     }
 }

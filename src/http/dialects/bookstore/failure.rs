@@ -93,7 +93,7 @@ impl Failure {
             Rejection::AccountUnknown if named.hides_users => Self::unauthorised(),
             Rejection::AccountUnknown => Self::unknown_user(named.user),
             Rejection::LoginTaken => Self::taken_user(named.user),
-            Rejection::Unauthenticated => Self::unauthorised(),
+            Rejection::Unauthenticated | Rejection::Forbidden => Self::unauthorised(),
             Rejection::StoreUnknown { store } => {
                 Self::new(513, format!("non exist store id {store}"))
             }
@@ -116,6 +116,9 @@ impl Failure {
             | Rejection::Invalid { .. }
             | Rejection::TooLarge { .. }
             | Rejection::StillOpen(_)
+            | Rejection::TokenTaken { .. }
+            | Rejection::TokenUnknown { .. }
+            | Rejection::Stuck(_)
             | Rejection::NoLifecycle
             | Rejection::LifecycleOld { .. }
             | Rejection::LifecycleBad(_)

@@ -47,8 +47,7 @@ pub(super) async fn query_order(call: Call<'_>) -> Reply {
             own_order(&call, bearer, &order).await?.1.order.buyer
         }
     };
-    let phases = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Cancelled).collect();
-    order_list(&call, buyer, phases).await
+    order_list(&call, buyer, |state| state != CANCELLED).await
 }
 
 /// The buyer's orders in one state.
@@ -147,26 +146,22 @@ pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
 }
 
 async fn by_state(call: Call<'_>) -> Reply {
-    let phase = || match call.fields.value("para").and_then(Value::as_i64) {
-        Some(-1) => Ok(Phase::Cancelled),
-        Some(0) => Ok(Phase::AwaitingPayment),
-        Some(1) => Ok(Phase::Paid),
-        Some(2) => Ok(Phase::Shipped),
-        Some(3) => Ok(Phase::Completed),
-        _ => Err(Failure::bad_state()),
+    let wanted = || {
+        let para = call.fields.value("para").and_then(Value::as_i64);
+        para.filter(|para| (CANCELLED..=RECEIVED).contains(para)).ok_or_else(Failure::bad_state)
     };
-    let (buyer, phase) = match asked(&call)? {
+    let (buyer, wanted) = match asked(&call)? {
         Asked::User(user) => {
-            let phase = phase()?;
-            (proven(&call, &user)?, phase)
+            let wanted = wanted()?;
+            (proven(&call, &user)?, wanted)
         }
         Asked::Order(order) => {
             let bearer = bearer(&call)?;
-            let phase = phase()?;
-            (own_order(&call, bearer, &order).await?.1.order.buyer, phase)
+            let wanted = wanted()?;
+            (own_order(&call, bearer, &order).await?.1.order.buyer, wanted)
         }
     };
-    order_list(&call, buyer, vec![phase]).await
+    order_list(&call, buyer, |state| state == wanted).await
 }
 
 /// Whose orders are asked for.
@@ -223,7 +218,9 @@ async fn own_order(
     row.map(|row| (position, row)).ok_or_else(|| Failure::unknown_order(order))
 }
 
-async fn order_list(call: &Call<'_>, buyer: AccountId, phases: Vec<Phase>) -> Reply {
+/// A buyer's orders in the states that are wanted, newest first.
+async fn order_list(call: &Call<'_>, buyer: AccountId, wanted: impl Fn(i64) -> bool) -> Reply {
+    let phases = Phase::ALL.into_iter().filter(|phase| wanted(state(*phase))).collect();
     let position = call.fresh(ViewName::OrderList).await?;
     let view = call.app.views.order_list.clone();
     let owner = Owner::Buyer(call.channel().clone(), buyer);
@@ -238,13 +235,18 @@ async fn order_list(call: &Call<'_>, buyer: AccountId, phases: Vec<Phase>) -> Re
     reply(position, json!({ "order_list": ids.await? }))
 }
 
+/// The states of this API: those below, and between them unpaid, paid and shipped.
+const CANCELLED: i64 = -1;
+const RECEIVED: i64 = 3;
+
+/// The state that a phase is shown as; a site's own life cycle may use any phase.
 fn state(phase: Phase) -> i64 {
     match phase {
-        Phase::Cancelled | Phase::Rejected | Phase::Refunded => -1,
+        Phase::Cancelled | Phase::Rejected | Phase::Refunded => CANCELLED,
         Phase::AwaitingPayment => 0,
         Phase::Paid | Phase::Preparing | Phase::Ready | Phase::Refunding => 1,
         Phase::Shipped | Phase::DeliveryFailed => 2,
-        Phase::Received | Phase::Completed => 3,
+        Phase::Received | Phase::Completed => RECEIVED,
     }
 }
 

@@ -1,0 +1,30 @@
+//! What holds whatever happens: random commands over the pure domain, the engine on a journal that
+//! is slow, fails or tears, and the views.
+//!
+//! A failing case prints its seed and its commands, and the next run begins with it;
+//! `PROPTEST_CASES` asks for more cases than a quick run has.
+
+#![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
+
+#[path = "properties/books.rs"]
+mod books;
+#[path = "properties/bounds.rs"]
+mod bounds;
+#[path = "properties/deadlines.rs"]
+mod deadlines;
+#[path = "properties/durability.rs"]
+mod durability;
+#[path = "properties/histories.rs"]
+mod histories;
+#[path = "properties/keys.rs"]
+mod keys;
+#[path = "properties/law.rs"]
+mod law;
+#[path = "properties/queue.rs"]
+mod queue;
+#[path = "properties/site.rs"]
+mod site;
+#[path = "properties/steps.rs"]
+mod steps;
+#[path = "properties/views.rs"]
+mod views;
