@@ -46,9 +46,10 @@ pub const SITE: &[Definition] = definitions! {
     "read_within" = "2s" Kind::Duration, "How long a query waits to see every acknowledged write.";
     "receive_within" = "30s" Kind::Duration, "How long a request may take to arrive.";
     "head_within" = "75s" Kind::Duration, "How long a connection may be idle, or take for the head of a request.";
-    "connections_max" = "4096" Kind::Count { least: 1, most: 1 << 16 }, "How many connections are served at once.";
+    "connections_max" = "900" Kind::Count { least: 1, most: 1 << 16 }, "How many connections are served at once.";
     "drain_within" = "10s" Kind::Duration, "How long requests in progress may take after a signal to stop.";
     "fail_after" = "5s" Kind::Duration, "How long /readyz and queries stay up after the journal failed, before docket ends.";
+    "client_address_header" = "" Kind::Text, "The header in which a proxy gives the client's address, such as X-Forwarded-For; the last one in it counts.";
     "body_bytes_max" = "1048576" Kind::Count { least: 1024, most: 1 << 30 }, "What the body of a request may weigh.";
     "queue_max" = "4096" Kind::Count { least: 1, most: 1 << 20 }, "How many commands may wait to be decided.";
     "tick" = "200ms" Kind::Duration, "How often deadlines are looked at.";
@@ -109,6 +110,9 @@ pub struct Config {
     channels: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
+/// A table of `docket.toml`: where it is, which channel it is for, what it says.
+type ChannelTable = (String, String, toml::Value);
+
 /// What `docket.toml` and the environment may not say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -126,19 +130,53 @@ impl Config {
         };
         let mut config =
             Self { site: SITE.iter().map(default).collect(), channels: BTreeMap::new() };
-        if let Some((path, text)) = file {
-            config.read_file(path, text)?;
-        }
+        let tables = match file {
+            Some((path, text)) => config.read_file(path, text)?,
+            None => Vec::new(),
+        };
+        let mut variables = Vec::new();
         for (name, text) in environment {
-            if let Some(rest) = name.strip_prefix("DOCKET_") {
-                let source = Source::Environment(name.clone());
-                config.read_variable(&rest.to_lowercase(), text, source)?;
+            let Some(rest) = name.strip_prefix("DOCKET_") else { continue };
+            let (rest, source) = (rest.to_lowercase(), Source::Environment(name.clone()));
+            match rest.strip_prefix("channel_") {
+                Some(rest) => variables.push((rest.to_owned(), text, source)),
+                None if rest == "config" => {} // Where the file is; read before.
+                None => config.set(&rest, text, source)?,
             }
         }
         for (name, text) in flags {
             config.set(name, text.clone(), Source::Flag(format!("--{name}")))?;
         }
+        // Which channels there are is a matter of the folder of life cycles, which is known now.
+        let channels = config.channels();
+        for (path, channel, values) in tables {
+            config.read_channel(&path, &channel, values, &channels)?;
+        }
+        for (name, text, source) in variables {
+            config.read_variable(&name, text, source, &channels)?;
+        }
         Ok(config)
+    }
+
+    /// Every channel: those that docket comes with, and one for each other file in the folder of
+    /// life cycles.
+    pub fn channels(&self) -> Vec<Channel> {
+        let mut channels = crate::builtin::builtin_channels();
+        let folder = self.text("lifecycles");
+        let files = (!folder.is_empty()).then(|| std::fs::read_dir(folder).ok()).flatten();
+        let mut own: Vec<_> = files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| {
+                let path = file.ok()?.path();
+                let is_lifecycle = path.extension().is_some_and(|it| it == "toml");
+                let name = path.file_stem()?.to_str().filter(|_| is_lifecycle)?;
+                Channel::new(name).ok().filter(|channel| !channels.contains(channel))
+            })
+            .collect();
+        own.sort();
+        channels.extend(own);
+        channels
     }
 
     /// A setting of the site.
@@ -193,16 +231,17 @@ impl Config {
         self.site.insert("data", value);
     }
 
-    fn read_file(&mut self, path: &str, text: &str) -> Result<(), Error> {
+    /// Reads the site's settings, and gives the tables of channels.
+    fn read_file(&mut self, path: &str, text: &str) -> Result<Vec<ChannelTable>, Error> {
         let table: toml::Table =
             text.parse().map_err(|error| Error(format!("{path} cannot be read: {error}")))?;
         let source = Source::File(path.to_owned());
+        let mut tables = Vec::new();
         for (name, value) in table {
             match value {
                 toml::Value::Table(channels) if name == "channel" => {
-                    for (channel, values) in channels {
-                        self.read_channel(path, &channel, values, &source)?;
-                    }
+                    let channels = channels.into_iter();
+                    tables.extend(channels.map(|(name, values)| (path.to_owned(), name, values)));
                 }
                 value => {
                     let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
@@ -210,7 +249,7 @@ impl Config {
                 }
             }
         }
-        Ok(())
+        Ok(tables)
     }
 
     fn read_channel(
@@ -218,11 +257,11 @@ impl Config {
         path: &str,
         channel: &str,
         values: toml::Value,
-        source: &Source,
+        known: &[Channel],
     ) -> Result<(), Error> {
-        let known = crate::builtin::builtin_channels();
+        let source = Source::File(path.to_owned());
         if known.iter().all(|it| it.as_str() != channel) {
-            let known = list(&known);
+            let known = list(known);
             return Err(Error(format!(
                 "{path}: [channel.{channel}] is set, but there is no such channel; there are {known}"
             )));
@@ -240,20 +279,20 @@ impl Config {
 
     /// A variable's name is in upper case, so a channel's ends at the longest that fits a name of
     /// a setting: `DOCKET_CHANNEL_<CHANNEL>_<NAME>`.
-    fn read_variable(&mut self, name: &str, text: String, source: Source) -> Result<(), Error> {
-        if name == "config" {
-            return Ok(()); // Where the file is; read before.
-        }
-        let Some(rest) = name.strip_prefix("channel_") else {
-            return self.set(name, text, source);
-        };
-        let channels = crate::builtin::builtin_channels();
-        let fits = channels.iter().find_map(|channel| {
-            let setting = rest.strip_prefix(channel.as_str())?.strip_prefix('_')?;
+    fn read_variable(
+        &mut self,
+        name: &str,
+        text: String,
+        source: Source,
+        channels: &[Channel],
+    ) -> Result<(), Error> {
+        let fits = channels.iter().filter_map(|channel| {
+            let setting = name.strip_prefix(&channel.to_lowercase())?.strip_prefix('_')?;
             Some((channel.as_str(), setting))
         });
+        let fits = fits.max_by_key(|(channel, _)| channel.len());
         let Some((channel, setting)) = fits else {
-            return Err(Error(format!("{source} names no channel; there are {}", list(&channels))));
+            return Err(Error(format!("{source} names no channel; there are {}", list(channels))));
         };
         self.set_of_channel(channel, setting, text, source)
     }

@@ -11,7 +11,7 @@ use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,10 +19,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     blobs::Blobs,
     engine::{self, Handle},
+    feed::Feed,
     keys::KeyRing,
     projector::Views,
 };
 
+pub mod access;
+pub mod api;
 pub mod dialects;
 pub mod fields;
 mod health;
@@ -33,6 +36,7 @@ pub mod server;
 pub mod tokens;
 pub mod trouble;
 
+use access::{Row, Who};
 use dialects::bookstore;
 use lockout::Lockout;
 use passwords::Passwords;
@@ -44,6 +48,8 @@ pub struct App {
     pub engine: Handle,
     /// Answer queries.
     pub views: Views,
+    /// Reads what was recorded.
+    pub feed: Feed,
     /// Seals and opens personal data.
     pub keys: KeyRing,
     /// Keeps pictures.
@@ -56,6 +62,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Turns to search; each search reads a whole catalogue.
     pub searches: Arc<Semaphore>,
+    /// Places for requests whose bodies may be larger than others.
+    pub large_bodies: Semaphore,
     /// What a site may set.
     pub settings: Settings,
     /// Renders the metrics as Prometheus reads them; empty where none are kept.
@@ -69,8 +77,13 @@ pub struct Settings {
     pub read_within: Duration,
     /// How long a request may take to arrive. Default 30 s.
     pub receive_within: Duration,
+    /// The header in which a proxy gives the client's address; empty where docket is not behind
+    /// one. Default empty.
+    pub client_address_header: String,
     /// What a body may weigh, in bytes, where a route does not say otherwise. Default 1 MiB.
     pub body_bytes_max: usize,
+    /// The native API's own.
+    pub api: api::Settings,
     /// The bookstore dialect's own.
     pub bookstore: bookstore::Settings,
 }
@@ -80,7 +93,9 @@ impl Default for Settings {
         Self {
             read_within: Duration::from_secs(2),
             receive_within: Duration::from_secs(30),
+            client_address_header: String::new(),
             body_bytes_max: 1024 * 1024,
+            api: api::Settings::default(),
             bookstore: bookstore::Settings::default(),
         }
     }
@@ -88,14 +103,24 @@ impl Default for Settings {
 
 /// All routes of one docket.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics))
+    let site = site_routes().into_iter();
+    site.fold(Router::new(), |router, (row, handler)| router.route(row.path, handler))
+        .merge(api::router())
         .merge(bookstore::router())
         .fallback(no_such_path)
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// What belongs to no API.
+fn site_routes() -> Vec<(Row, MethodRouter<Arc<App>>)> {
+    let row = |path| Row { face: "site", method: "GET", path, who: &[Who::Public] };
+    vec![
+        (row("/healthz"), get(health::alive)),
+        (row("/readyz"), get(health::ready)),
+        (row("/metrics"), get(metrics)),
+        (row("/docs"), get(api::docs::page)),
+    ]
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

@@ -30,13 +30,17 @@ use cipher::{Cipher, Secret};
 /// Data keys kept in memory at most; one takes less than 1 KiB.
 const DATA_KEYS_MAX: usize = 10_000;
 
-/// Where wrapped keys lie: beside the journal. Both methods block on storage.
+/// Where wrapped keys lie: beside the journal. All methods block on storage.
 pub trait WrappedKeys: Send + Sync {
     /// The wrapped key of this id, or `None` when it was never stored or is destroyed.
     fn load(&self, id: &str) -> Result<Option<WrappedKey>, StoreError>;
 
     /// Stores a key durably unless there is one of its id, and gives the one that is stored.
     fn ensure(&self, key: WrappedKey) -> Result<WrappedKey, StoreError>;
+
+    /// Destroys a key, if it is there, so that nothing of it is left. Durable when it returns;
+    /// after an error it may be called again to finish.
+    fn destroy(&self, id: &str) -> Result<(), StoreError>;
 }
 
 /// Whatever the store of wrapped keys says went wrong.
@@ -172,6 +176,19 @@ impl KeyRing {
         self.cache().forget(account);
     }
 
+    /// Whether an account's data key is stored. Blocks on storage.
+    pub fn has(&self, account: AccountId) -> Result<bool, Error> {
+        Ok(self.0.store.load(&key_id(account)).map_err(Error::Store)?.is_some())
+    }
+
+    /// Destroys an account's data key, stored and in memory: what it sealed is erased. Blocks on
+    /// storage; after an error it may be called again to finish.
+    pub fn destroy(&self, account: AccountId) -> Result<(), Error> {
+        self.0.store.destroy(&key_id(account)).map_err(Error::Store)?;
+        self.forget(account);
+        Ok(())
+    }
+
     /// The keyed digest that stands for a login name, an e-mail, a phone … (`kind`) of a channel.
     /// The same text gives the same digest at this site, and another one anywhere else.
     pub fn lookup(&self, channel: &Channel, kind: &str, text: &str) -> Digest {
@@ -182,6 +199,12 @@ impl KeyRing {
     /// idempotency key.
     pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Digest {
         digest(&self.0.request, &[method.as_bytes(), path.as_bytes(), body])
+    }
+
+    /// The keyed digest that proves a cursor: where a page ended, for whom and of which list.
+    pub fn cursor(&self, list: &str, at: &[u8]) -> Digest {
+        // No method of HTTP has a space in it, so no request has this digest.
+        digest(&self.0.request, &[b"a cursor", list.as_bytes(), at])
     }
 
     /// The 32 bytes that sign sessions' tokens.

@@ -2,7 +2,8 @@
 //!
 //! The modules in the way of the data: [`http`] turns requests into commands, [`engine`] decides
 //! them with [`domain`] and appends what follows to [`journal`], [`projector`] feeds the views,
-//! and [`http`] answers queries from those. [`keys`] seals personal data, [`blobs`] keeps pictures.
+//! and [`http`] answers queries from those, and from [`feed`], which reads what was recorded.
+//! [`keys`] seals personal data, [`blobs`] keeps pictures.
 
 pub mod blobs;
 pub mod builtin;
@@ -11,8 +12,10 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod engine;
+pub mod feed;
 pub mod http;
 pub mod journal;
 pub mod keys;
 pub mod node;
+pub mod operate;
 pub mod projector;

@@ -15,6 +15,7 @@ use docket::{
     domain::lifecycle::{Lifecycle, Settings},
     http,
     node::{self, Parts},
+    operate::commands::{self, Task},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
@@ -56,6 +57,8 @@ enum Do {
     Demo,
     /// Show every setting, its value and where that comes from, as a docket.toml.
     Config,
+    #[command(flatten)]
+    Operate(Task),
 }
 
 #[derive(Args, Clone, Default)]
@@ -91,12 +94,21 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Do::Demo) => {
             let folder = Temporary::new();
-            demo::run(&folder.0, |line| println!("{line}")).await?;
-            Ok(ExitCode::SUCCESS)
+            tokio::select! {
+                done = demo::run(&folder.0, |line| println!("{line}")) => {
+                    done.map(|()| ExitCode::SUCCESS)
+                }
+                // The folder goes, whoever breaks off.
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+            }
         }
         Some(Do::Config) => {
             print!("{}", shown_settings(&settings(cli.config.as_deref(), &cli.serve)?)?);
             Ok(ExitCode::SUCCESS)
+        }
+        Some(Do::Operate(task)) => {
+            let flags = Serve { data: task.data(), ..Serve::default() };
+            commands::run(task, &settings(cli.config.as_deref(), &flags)?).await
         }
         Some(Do::Serve(flags)) => serve(settings(cli.config.as_deref(), &flags)?).await,
         None => serve(settings(cli.config.as_deref(), &cli.serve)?).await,

@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use events::{Channel, CommandId, Digest, WrappedKey};
+use events::{
+    AccountId, Channel, CommandId, Digest, Event, Recorded, Role, TokenIssued, TokenName,
+    WrappedKey,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -21,17 +24,21 @@ use uuid::Uuid;
 
 use crate::{
     blobs::Blobs,
-    builtin::{builtin_channels, builtin_lifecycle},
+    builtin::builtin_lifecycle,
     config::Config,
     domain::{Action, Caller, Command, Rejection},
     engine::{self, Clock, Handle, Request, Running},
+    feed::Feed,
     http::{
         self, App, dialects::bookstore, lockout::Lockout, passwords::Passwords, tokens::Tokens,
     },
     journal::{Journal, JournalError, MemoryJournal, SqliteJournal, sqlite},
-    keys::{KeyRing, MasterKey, StoreError, WrappedKeys},
+    keys::{self, KeyRing, MasterKey, StoreError, WrappedKeys},
     projector::{self, Projectors, Views},
 };
+
+/// How many requests with bodies larger than usual are taken at once.
+const LARGE_BODIES_AT_ONCE: usize = 8;
 
 /// How many searches may read a catalogue at once.
 const SEARCHES_AT_ONCE: usize = 2;
@@ -84,19 +91,34 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
     };
     // A journal in a file has made the folder, and synced the entry of its name.
     make_folder(&data).map_err(Error::Storage)?;
-    let master = master_key(config, &data, journal.as_ref())?;
+    let master = master_key(config, &data, journal.as_ref()).map_err(sorted)?;
     let ring = {
         let stored = Arc::new(Stored(Arc::clone(&journal)));
         blocking(move || KeyRing::load(master, stored).context("the key ring")).await?
     };
 
     let options = engine_options(config, parts.clock);
-    let (engine, running) = {
+    let (engine, running, forgotten) = {
         let journal = Arc::clone(&journal);
-        blocking(move || engine::start(journal, options).context("the journal")).await?
+        let start = move || {
+            let mut forgotten = Vec::new();
+            let see = |recorded: &Recorded| {
+                if let Event::AccountForgotten(it) = &recorded.event {
+                    forgotten.push(it.account);
+                }
+            };
+            let (engine, running) =
+                engine::start_with(journal, options, see).context("the journal")?;
+            anyhow::Ok((engine, running, forgotten))
+        };
+        blocking(start).await?
     };
-    let adopted = adopt(config, &engine).await;
-    if let Err(error) = adopted {
+    let prepared = async {
+        finish_forgetting(&ring, forgotten).await?;
+        adopt(config, &engine).await?;
+        record_operator_token(&engine, &data).await
+    };
+    if let Err(error) = prepared.await {
         let _ = running.shut_down().await; // The first error is the one to tell.
         return Err(error);
     }
@@ -117,12 +139,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
     let app = App {
         engine: engine.clone(),
         views: views.clone(),
+        feed: Feed::new(Arc::clone(&journal)),
         keys: ring.clone(),
-        blobs: Blobs::open(data.join("blobs")).context("the folder of pictures")?,
+        blobs: Blobs::open(data.join("blobs")).context("the folder of pictures").map_err(sorted)?,
         passwords: Passwords::new(password_options(config)).context("the password settings")?,
         lockout: Lockout::new(http::lockout::Options::default()),
         tokens: Tokens::new(&ring),
         searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
+        large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
         settings: http_settings(config),
         metrics: Box::new(move || {
             metrics.as_ref().map_or_else(String::new, PrometheusHandle::render)
@@ -169,14 +193,75 @@ impl Node {
     }
 }
 
+/// Destroys the keys of those who were forgotten when docket ended before it could.
+async fn finish_forgetting(ring: &KeyRing, forgotten: Vec<AccountId>) -> Result<(), Error> {
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let ring = ring.clone();
+    let finish = move || {
+        for account in forgotten {
+            if ring.has(account).context("the key ring")? {
+                tracing::info!(%account, "destroying the key of an account that is forgotten");
+                ring.destroy(account).context("the key ring")?;
+            }
+        }
+        Ok(())
+    };
+    blocking(finish).await
+}
+
+/// The file says which token is the operator's: one that is not recorded yet is, and another of its
+/// name is revoked.
+async fn record_operator_token(engine: &Handle, data: &Path) -> Result<(), Error> {
+    let path = operator_token(data)?;
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(Error::Storage)?;
+    let text = text.trim();
+    if text.len() < OPERATOR_TOKEN_BYTES_MIN {
+        let short = anyhow::anyhow!(
+            "{} holds no token of at least {OPERATOR_TOKEN_BYTES_MIN} bytes; take it away, and the \
+             next start makes one",
+            path.display()
+        );
+        return Err(short.into());
+    }
+    let token = keys::token_digest(text);
+    let name = TokenName::new("operator").expect("it is short");
+    let site = Channel::new(http::api::named_tokens::CHANNEL).expect("it is short");
+    let failed = |error| failed(error, "the operator's token");
+    let known: Vec<_> =
+        engine.credentials().tokens().into_iter().filter(|known| known.name == name).collect();
+    let whole = |known: &TokenIssued| {
+        known.token == token
+            && known.role == Role::Operator
+            && (&known.channel, &known.store, known.expires_at) == (&None, &None, None)
+    };
+    if let [only] = &known[..]
+        && whole(only)
+    {
+        return Ok(());
+    }
+    if !known.is_empty() {
+        let action = Action::RevokeToken { name: name.clone() };
+        submit(engine, &site, action).await.map_err(failed)?;
+    }
+    let role = Role::Operator;
+    let issued = TokenIssued { token, name, role, channel: None, store: None, expires_at: None };
+    submit(engine, &site, Action::IssueToken(Box::new(issued))).await.map_err(failed)
+}
+
+/// What an operator's token weighs at least: 32 random bytes as hexadecimal digits or base64.
+const OPERATOR_TOKEN_BYTES_MIN: usize = 43;
+
 /// Makes the operator's token on the first run, readable by its owner alone, and says where it is.
 pub fn operator_token(data: &Path) -> anyhow::Result<PathBuf> {
     let path = data.join("operator.token");
     let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     match made {
         Ok(mut file) => {
-            let token = crate::keys::random::<32>();
-            let text: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = http::api::named_tokens::new_text();
             io::Write::write_all(&mut file, format!("{text}\n").as_bytes())?;
             file.sync_all()?;
         }
@@ -206,7 +291,7 @@ pub fn check_exposure(config: &Config, address: SocketAddr) -> anyhow::Result<()
             "set DOCKET_MASTER_KEY",
         )?;
     }
-    for channel in builtin_channels() {
+    for channel in config.channels() {
         if config.of_channel(&channel, "enforce_token").text != "true" {
             risk("unenforced-token", "without asking for tokens", "set enforce_token = true")?;
         }
@@ -223,7 +308,17 @@ async fn open_journal(config: &Config, data: &Path) -> Result<Arc<dyn Journal>, 
     let folder = data.to_owned();
     let opening = tokio::task::spawn_blocking(move || SqliteJournal::open(&folder, options));
     match opening.await.map_err(|error| Error::Other(error.into()))? {
-        Ok(journal) => Ok(Arc::new(journal)),
+        Ok(journal) => {
+            let unused = journal.head().borrow().number.0 == 0;
+            if unused && data.join("views").exists() {
+                return Err(Error::Other(anyhow::anyhow!(
+                    "{} has views of a journal, but the journal is missing or empty: put \
+                     journal.sqlite back, or delete views/ to begin anew",
+                    data.display()
+                )));
+            }
+            Ok(Arc::new(journal))
+        }
         Err(error) if is_storage(&error) => Err(Error::Storage(error.into())),
         Err(error) => Err(Error::Other(error.into())),
     }
@@ -289,11 +384,12 @@ async fn submit(engine: &Handle, channel: &Channel, action: Action) -> Result<()
     engine.submit(Request::new(command)).await.map(drop)
 }
 
-/// Each channel's life-cycle file and what to call it: the site's own where it has one.
+/// Each channel's life-cycle file and what to call it: the site's own where it has one. A file of
+/// the site's that no built-in channel is called as is a channel of its own.
 pub fn lifecycles(config: &Config) -> anyhow::Result<Vec<(Channel, String, String)>> {
     let folder = config.text("lifecycles");
     let mut files = Vec::new();
-    for channel in builtin_channels() {
+    for channel in config.channels() {
         let path = Path::new(folder).join(format!("{channel}.toml"));
         let own = !folder.is_empty() && path.exists();
         let file = if own {
@@ -338,9 +434,20 @@ fn http_settings(config: &Config) -> http::Settings {
     let bookstore = |name| config.of_channel(&default.channel, name).text;
     let number = |name| bookstore(name).parse().expect("numbers are checked when they are set");
     let lives = crate::config::duration(&bookstore("session_lives"));
+    let overrides = |channel: Channel| {
+        let values = config.overrides(&channel).into_iter();
+        (channel, values.map(|(name, value)| (name, value.text)).collect())
+    };
+    let native = config.of_channel("native", "session_lives").text;
+    let native_lives = crate::config::duration(&native);
     http::Settings {
+        api: http::api::Settings {
+            session_lives_ms: i64::try_from(native_lives.as_millis()).unwrap_or(i64::MAX),
+            overrides: config.channels().into_iter().map(overrides).collect(),
+        },
         read_within: config.duration("read_within"),
         receive_within: config.duration("receive_within"),
+        client_address_header: config.text("client_address_header").to_owned(),
         body_bytes_max: usize::try_from(config.count("body_bytes_max")).unwrap_or(usize::MAX),
         bookstore: bookstore::Settings {
             enforce_token: bookstore("enforce_token") == "true",
@@ -377,11 +484,15 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done =
         tokio::task::spawn_blocking(work).await.map_err(|error| Error::Other(error.into()))?;
-    done.map_err(|error| {
-        let storage =
-            error.chain().any(|cause| cause.downcast_ref::<JournalError>().is_some_and(is_storage));
-        if storage { Error::Storage(error) } else { Error::Other(error) }
-    })
+    done.map_err(sorted)
+}
+
+/// Whether an error is one that may pass once the storage is in order.
+fn sorted(error: anyhow::Error) -> Error {
+    let storage = error.chain().any(|cause| {
+        cause.is::<io::Error>() || cause.downcast_ref::<JournalError>().is_some_and(is_storage)
+    });
+    if storage { Error::Storage(error) } else { Error::Other(error) }
 }
 
 /// Whether trying again may help, once the storage is in order.
@@ -400,5 +511,9 @@ impl WrappedKeys for Stored {
 
     fn ensure(&self, key: WrappedKey) -> Result<WrappedKey, StoreError> {
         Ok(self.0.ensure_key(key)?)
+    }
+
+    fn destroy(&self, id: &str) -> Result<(), StoreError> {
+        Ok(self.0.destroy_key(id)?)
     }
 }

@@ -1,6 +1,10 @@
 //! Feeds the views: each follows the journal on a thread of its own, commit by commit, and says
 //! how far it is.
 //!
+//! A view whose rows are of an older version, or are to be built anew, answers from them while new
+//! ones are built beside; those take over once they stand where the old ones do. Whoever asks
+//! notices nothing: at every moment the rows that serve hold what was waited for.
+//!
 //! **Invariant:** a view's rows are the fold of the journal up to its position. A commit that does
 //! not continue the chain, or cannot be read, stops the view, and its status says why; nothing is
 //! skipped. A view that stands where this journal never was begins anew.
@@ -8,6 +12,7 @@
 use std::{
     fmt, io,
     path::Path,
+    str::FromStr,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -19,13 +24,19 @@ use tokio::sync::watch;
 
 use crate::journal::{Journal, JournalError};
 
+mod beside;
+mod folding;
 mod follower;
 mod reader;
+mod status;
 #[cfg(test)]
 mod tests;
 
+use folding::Folding;
 use follower::Follower;
 use reader::{Reader, newest_recorded_at};
+use status::{Beside, Progress};
+pub use status::{Rebuild, ViewStatus};
 
 /// One of the views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +65,20 @@ impl ViewName {
         }
     }
 }
+
+impl FromStr for ViewName {
+    type Err = UnknownView;
+
+    fn from_str(text: &str) -> Result<Self, UnknownView> {
+        let known = Self::ALL.into_iter().find(|view| view.as_str() == text);
+        known.ok_or_else(|| UnknownView(text.to_owned()))
+    }
+}
+
+/// A name that no view has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no view {0}; there are order_detail, order_list, wallets and catalogue")]
+pub struct UnknownView(String);
 
 impl fmt::Display for ViewName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,42 +140,24 @@ pub struct Behind {
     pub error: Option<String>,
 }
 
-/// How a view is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ViewStatus {
-    /// Which.
-    pub name: ViewName,
-    /// The version of its rows.
-    pub version: u32,
-    /// The newest event it holds.
-    pub position: Position,
-    /// Events in the journal that it does not hold yet.
-    pub lag_events: u64,
-    /// Milliseconds between the recording of the newest event it holds and that of the journal's
-    /// newest; `None` where it holds nothing yet, or the journal cannot be read.
-    pub lag_ms: Option<u64>,
-    /// Whether it began anew and has not yet reached what was there when it did.
-    pub rebuilding: bool,
-    /// Keys written since it was opened.
-    pub writes: u64,
-    /// Why it does not go on, where it does not.
-    pub error: Option<String>,
-}
-
-/// How far a view is; published after each batch.
-#[derive(Debug, Clone, Default)]
-struct Progress {
-    position: Position,
-    recorded_at: Option<Millis>,
-    rebuilding: bool,
-    error: Option<Arc<str>>,
+/// Why a rebuild does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoRebuild {
+    /// There is one already.
+    #[error("view {0} is being rebuilt already")]
+    UnderWay(ViewName),
+    /// Nobody feeds the view any more.
+    #[error("view {0} is closed")]
+    Closed(ViewName),
 }
 
 struct Followed {
     name: ViewName,
+    /// The newest, which a rebuild builds.
     version: u32,
     rows: Rows,
     progress: watch::Receiver<Progress>,
+    beside: Arc<watch::Sender<Beside>>,
 }
 
 /// What answers queries, cheap to clone. A query that must see what it knows to be recorded first
@@ -166,7 +173,7 @@ pub struct Views {
     /// Stores, listings, stock.
     pub catalogue: Catalogue,
     followed: Arc<[Followed; 4]>,
-    journal: Arc<dyn Journal>,
+    reader: Arc<Reader>,
 }
 
 impl Views {
@@ -180,13 +187,12 @@ impl Views {
         folder: &Path,
         options: &Options,
     ) -> Result<(Self, Projectors), Error> {
-        let reader = Arc::new(Reader::new(Arc::clone(&journal), options.batch_events));
+        let reader = Arc::new(Reader::new(journal, options.batch_events));
+        reader.learn_newest();
         let mut projectors = Projectors { stop: watch::Sender::new(false), threads: Vec::new() };
-        let views = Self::build(
-            journal,
-            Starting { folder, options, reader, projectors: &mut projectors },
-        )?;
-        Ok((views, projectors))
+        let starting =
+            Starting { folder, options, reader: Arc::clone(&reader), projectors: &mut projectors };
+        Ok((Self::build(reader, starting)?, projectors))
     }
 
     /// Folds the journal's events up to and with `upto` into views of their own in `folder`; rows
@@ -200,17 +206,18 @@ impl Views {
         folder: &Path,
         options: &Options,
     ) -> Result<Self, Error> {
-        let reader = Arc::new(Reader::new(Arc::clone(&journal), options.batch_events));
-        Self::build(journal, Folding { folder, options, reader, upto })
+        let reader = Arc::new(Reader::new(journal, options.batch_events));
+        let once = Once { folder, options, reader: Arc::clone(&reader), upto };
+        Self::build(reader, once)
     }
 
-    fn build(journal: Arc<dyn Journal>, mut how: impl Build) -> Result<Self, Error> {
+    fn build(reader: Arc<Reader>, mut how: impl Build) -> Result<Self, Error> {
         let (order_detail, first) = how.view::<OrderDetail>(ViewName::OrderDetail)?;
         let (order_list, second) = how.view::<OrderList>(ViewName::OrderList)?;
         let (wallets, third) = how.view::<Wallets>(ViewName::Wallets)?;
         let (catalogue, fourth) = how.view::<Catalogue>(ViewName::Catalogue)?;
         let followed = Arc::new([first, second, third, fourth]);
-        Ok(Self { order_detail, order_list, wallets, catalogue, followed, journal })
+        Ok(Self { order_detail, order_list, wallets, catalogue, followed, reader })
     }
 
     /// Waits until a view holds the event at `position`, so long at most.
@@ -244,32 +251,53 @@ impl Views {
         self.followed(view).progress.borrow().position
     }
 
-    /// How each view is doing. Blocks on storage while one is behind.
+    /// How each view is doing. Does not touch storage.
     pub fn status(&self) -> Vec<ViewStatus> {
-        let head = *self.journal.head().borrow();
-        let mut newest = None;
+        let head = self.reader.head().borrow().position;
+        let newest = self.reader.newest_recorded_at();
         let status = |followed: &Followed| {
             let it = followed.progress.borrow().clone();
-            let lag_events = head.position.0.saturating_sub(it.position.0);
+            let beside = followed.beside.borrow().clone();
+            let lag_events = head.0.saturating_sub(it.position.0);
+            let since = |at: Millis| newest.map(|newest| newest.0.saturating_sub(at.0).max(0));
             let lag_ms = match lag_events {
                 0 => Some(0),
-                _ => newest
-                    .get_or_insert_with(|| newest_recorded_at(self.journal.as_ref(), head.number))
-                    .zip(it.recorded_at)
-                    .map(|(newest, at)| newest.0.saturating_sub(at.0).max(0) as u64),
+                _ => it.recorded_at.and_then(since).map(i64::unsigned_abs),
             };
+            let within = it.rebuilding.map(|pace| pace.rebuild(it.version, it.position, head));
             ViewStatus {
                 name: followed.name,
-                version: followed.version,
+                version: it.version,
                 position: it.position,
                 lag_events,
                 lag_ms,
-                rebuilding: it.rebuilding,
+                rebuilding: it.rebuilding.is_some(),
+                rebuild: beside.rebuild(followed.version, head).or(within),
                 writes: followed.rows.writes(),
                 error: it.error.as_deref().map(str::to_owned),
             }
         };
         self.followed.iter().map(status).collect()
+    }
+
+    /// Has a view's rows built anew beside those that serve, which answer until the new ones have
+    /// caught up and take over. [`status`](Self::status) says how far that is.
+    ///
+    /// # Errors
+    /// When that is under way already, or the view is closed.
+    pub fn rebuild(&self, view: ViewName) -> Result<(), NoRebuild> {
+        let followed = self.followed(view);
+        if followed.progress.has_changed().is_err() {
+            return Err(NoRebuild::Closed(view));
+        }
+        let asked = followed.beside.send_if_modified(|beside| {
+            let free = !beside.is_under_way();
+            if free {
+                *beside = Beside::Asked;
+            }
+            free
+        });
+        if asked { Ok(()) } else { Err(NoRebuild::UnderWay(view)) }
     }
 
     /// Every row of a view, in the order of the keys: two that hold the same events give the same
@@ -324,8 +352,7 @@ struct Starting<'a> {
 impl Build for Starting<'_> {
     fn view<V: View>(&mut self, name: ViewName) -> Result<(V, Followed), Error> {
         let reader = Arc::clone(&self.reader);
-        let mut follower = Follower::<V>::open(name, self.folder, &self.options.keeping, reader)?;
-        follower.resume()?;
+        let follower = Follower::<V>::open(name, self.folder, &self.options.keeping, reader)?;
         let (view, followed) = follower.queries();
         let stop = self.projectors.stop.subscribe();
         let thread = thread::Builder::new()
@@ -337,19 +364,18 @@ impl Build for Starting<'_> {
     }
 }
 
-struct Folding<'a> {
+struct Once<'a> {
     folder: &'a Path,
     options: &'a Options,
     reader: Arc<Reader>,
     upto: Position,
 }
 
-impl Build for Folding<'_> {
+impl Build for Once<'_> {
     fn view<V: View>(&mut self, name: ViewName) -> Result<(V, Followed), Error> {
-        let reader = Arc::clone(&self.reader);
-        let mut follower = Follower::<V>::open(name, self.folder, &self.options.keeping, reader)?;
-        follower.begin_anew()?;
-        while follower.advance(self.upto)? {}
-        Ok(follower.queries())
+        let (keeping, reader) = (&self.options.keeping, Arc::clone(&self.reader));
+        let mut rows = Folding::<V>::anew(name, self.folder, keeping, Arc::clone(&reader))?;
+        while rows.advance(self.upto)? {}
+        Ok(Follower::over(name, self.folder, keeping, reader, rows).queries())
     }
 }

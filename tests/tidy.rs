@@ -74,6 +74,12 @@ const TABLE: &[Row] = &[
         instead: "the writer decides and appends; what it needs arrives in the request",
     },
     Row {
+        module: "feed",
+        modules: &["journal"],
+        crates: &["events", "thiserror"],
+        instead: "the feed gives what was recorded as it was recorded",
+    },
+    Row {
         module: "keys",
         modules: &[],
         crates: &[
@@ -112,21 +118,25 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "http",
-        modules: &["blobs", "domain", "engine", "keys", "projector"],
+        modules: &["blobs", "domain", "engine", "feed", "keys", "projector"],
         crates: &[
             "argon2",
             "axum",
             "base64",
             "events",
+            "form_urlencoded",
             "hmac",
             "http_body_util",
             "hyper",
             "hyper_util",
             "jsonwebtoken",
             "metrics",
+            "percent_encoding",
             "projections",
+            "schemars",
             "serde",
             "serde_json",
+            "serde_path_to_error",
             "sha2",
             "thiserror",
             "tokio",
@@ -157,6 +167,7 @@ const TABLE: &[Row] = &[
     },
     // What puts the parts together may use them all.
     Row { module: "node", modules: ANY, crates: ANY, instead: "" },
+    Row { module: "operate", modules: ANY, crates: ANY, instead: "" },
     Row { module: "demo", modules: ANY, crates: ANY, instead: "" },
     Row { module: "main", modules: ANY, crates: ANY, instead: "" },
     Row { module: "lib", modules: ANY, crates: &[], instead: "`lib.rs` only names the modules" },

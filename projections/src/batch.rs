@@ -12,6 +12,7 @@ use crate::store::{Change, Error, Store, from_json};
 /// Rows as they are after the events taken in so far, over those that the store has.
 pub struct Batch<'a> {
     store: &'a dyn Store,
+    version: u32,
     changes: HashMap<Vec<u8>, Pending>,
 }
 
@@ -23,8 +24,13 @@ struct Pending {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn over(store: &'a dyn Store) -> Self {
-        Self { store, changes: HashMap::new() }
+    pub(crate) fn over(store: &'a dyn Store, version: u32) -> Self {
+        Self { store, version, changes: HashMap::new() }
+    }
+
+    /// The version of the rows: the view's own, or one that it [serves](crate::View::SERVES).
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// The value of a key: the batch's own, else the store's.

@@ -86,6 +86,33 @@ impl Catalogue {
         })
     }
 
+    /// What a store sells, by SKU, at most `limit` listings. `after` is the last of the page before.
+    pub fn list(
+        &self,
+        channel: &Channel,
+        store: &StoreId,
+        after: Option<&Sku>,
+        limit: usize,
+    ) -> Result<Vec<(Sku, ListingRow)>, Error> {
+        let prefix = Key::table(LISTINGS).name(channel).name(store);
+        let skipped = prefix.clone().bytes().len();
+        let (mut from, to) = prefix.range();
+        if let Some(after) = after {
+            from = listing_key(channel, store, after);
+            from.push(0); // The first key behind it.
+        }
+        self.rows.read(|rows| {
+            let listed = rows.range(&from..&to).take(limit).map(|pair| {
+                let (key, value) = pair?;
+                let row = read_listing(&key, &value)?;
+                let sku = read_name(&mut &key[skipped..]).and_then(|name| Sku::new(name).ok());
+                let sku = sku.ok_or_else(|| Error::row(&key, "the key names no listing"))?;
+                Ok((sku, row))
+            });
+            listed.collect()
+        })
+    }
+
     /// How many listings of a channel, or of one of its stores, match, and `size` of them from the
     /// `first` on, which is counted from 1; by store, then by SKU. Reads every listing: call it
     /// off the async threads.

@@ -24,6 +24,8 @@ use crate::{
 const OPEN: &str = "open";
 /// There when rows were found wrong; holds what was wrong.
 pub(crate) const REBUILD: &str = "rebuild";
+/// What the name of a folder ends with while it is being deleted.
+pub(crate) const GONE: &str = ".gone";
 /// How long a store that was just closed is waited for: its background work ends on its own time.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -71,8 +73,22 @@ pub(crate) fn close(path: &Path) -> Result<(), Error> {
     sync_folder(path)
 }
 
-/// Removes a folder whose store is closed.
+/// Removes a folder whose store is closed. It changes its name first, so that half of one is never
+/// taken for a whole one; one that has its other name already goes, too.
 pub(crate) fn wipe(path: &Path) -> Result<(), Error> {
+    let mut gone = path.as_os_str().to_owned();
+    gone.push(GONE);
+    let gone = PathBuf::from(gone);
+    remove(&gone)?;
+    match fs::rename(path, &gone) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("removing", path, error)),
+        Ok(()) => remove(&gone),
+    }
+}
+
+/// Removes a folder under whatever name it has.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("removing", path, error))
@@ -153,11 +169,13 @@ fn helps_to_discard(error: &Error) -> bool {
     }
 }
 
-/// Renames a damaged folder to `<name>.damaged-<n>`, for whoever wants to look; older ones go.
+/// Renames a damaged folder to `<view>.v<version>.damaged-<n>`, for whoever wants to look; older
+/// ones go.
 fn set_aside(path: &Path) -> Result<(), Error> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let prefix = format!("{name}.damaged-");
+    let view: Vec<&str> = name.split('.').take(2).collect(); // Whichever build it is.
+    let prefix = format!("{}.damaged-", view.join("."));
     let entries = fs::read_dir(parent).map_err(|error| Error::io("reading", parent, error))?;
     let mut highest = 0;
     for entry in entries {
@@ -347,7 +365,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::SledStore::open(folder.path(), 1 << 20).unwrap();
         store.write(&mut [(b"old".to_vec(), Some(b"1".to_vec()))].into_iter()).unwrap();
-        let mut batch = Batch::over(store.as_ref());
+        let mut batch = Batch::over(store.as_ref(), 1);
         assert_eq!(batch.get(b"old").unwrap().as_deref(), Some(&b"1"[..]));
         batch.remove(b"old".to_vec());
         assert_eq!(batch.get(b"old").unwrap(), None);

@@ -141,6 +141,9 @@ impl View for OrderDetail {
     const VERSION: u32 = 1;
 
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error> {
+        if let Event::OrderMoved(it) = &recorded.event {
+            return move_on(recorded, rows, it.lifecycle);
+        }
         let Some((id, order, effect)) = order_event(recorded)? else { return Ok(()) };
         let key = key(id);
         let placed = matches!(recorded.event, Event::OrderPlaced(_));
@@ -203,6 +206,16 @@ impl View for OrderDetail {
     fn over(rows: Rows) -> Self {
         Self { rows }
     }
+}
+
+/// The order lives by another version of its channel's life cycle.
+fn move_on(recorded: &Recorded, rows: &mut Batch<'_>, lifecycle: u32) -> Result<(), Error> {
+    let id = recorded.subject.as_order();
+    let key = key(id.ok_or_else(|| unfit(recorded, format!("{} is no order", recorded.subject)))?);
+    let row: Option<OrderRow> = rows.get_json(&key)?;
+    let row = row.ok_or_else(|| unfit(recorded, "the order is unknown"))?;
+    rows.put_json(key, &OrderRow { lifecycle, ..row });
+    Ok(())
 }
 
 fn key(id: OrderId) -> Vec<u8> {

@@ -33,6 +33,8 @@ pub enum Owner {
     Buyer(Channel, AccountId),
     /// Those placed in a store of a channel.
     Store(Channel, StoreId),
+    /// All those placed in a channel.
+    Channel(Channel),
 }
 
 impl Owner {
@@ -41,6 +43,15 @@ impl Owner {
         match self {
             Self::Buyer(channel, account) => key.byte(1).name(channel).id(account.0.as_bytes()),
             Self::Store(channel, store) => key.byte(2).name(channel).name(store),
+            Self::Channel(channel) => key.byte(3).name(channel),
+        }
+    }
+
+    /// The first version of the rows that has these lists.
+    fn since(&self) -> u32 {
+        match self {
+            Self::Buyer(..) | Self::Store(..) => 1,
+            Self::Channel(_) => 2,
         }
     }
 }
@@ -97,7 +108,8 @@ impl Counts {
     }
 }
 
-/// Answers whose orders there are.
+/// Answers whose orders there are. Rows of version 1 have no lists and counts by channel: asked
+/// for those, they refuse with [`Error::Older`].
 #[derive(Clone)]
 pub struct OrderList {
     rows: Rows,
@@ -114,7 +126,7 @@ impl OrderList {
         limit: usize,
     ) -> Result<Vec<ListRow>, Error> {
         let prefix = owner.key(LISTS);
-        self.rows.read(|store| {
+        self.rows.read_since(owner.since(), |store| {
             let mut ranges = Vec::with_capacity(phases.len().min(Phase::ALL.len()));
             for phase in Phase::ALL.into_iter().filter(|phase| phases.contains(phase)) {
                 let (mut from, to) = prefix.clone().byte(phase as u8).range();
@@ -162,7 +174,7 @@ impl OrderList {
     /// How many orders are in each phase.
     pub fn counts(&self, owner: &Owner) -> Result<Counts, Error> {
         let key = owner.key(COUNTS).bytes();
-        self.rows.read(|store| match store.get(&key)? {
+        self.rows.read_since(owner.since(), |store| match store.get(&key)? {
             None => Ok(Counts::default()),
             Some(value) => {
                 let mut counts = Counts::default();
@@ -177,7 +189,9 @@ impl OrderList {
 
 impl View for OrderList {
     const NAME: &'static str = "order_list";
-    const VERSION: u32 = 1;
+    /// 2: by channel, too.
+    const VERSION: u32 = 2;
+    const SERVES: &'static [u32] = &[1];
 
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error> {
         let Some((id, order, effect)) = order_event(recorded)? else { return Ok(()) };
@@ -190,7 +204,9 @@ impl View for OrderList {
         let owners = [
             Owner::Buyer(recorded.channel.clone(), order.buyer),
             Owner::Store(recorded.channel.clone(), order.store.clone()),
+            Owner::Channel(recorded.channel.clone()),
         ];
+        let version = rows.version();
         let key = |owner: &Owner, phase: Phase| {
             owner.key(LISTS).byte(phase as u8).newest_first(order.placed_at, id).bytes()
         };
@@ -212,7 +228,7 @@ impl View for OrderList {
             }
             (_, None) => unreachable!("only placing leaves no phase"),
         };
-        for owner in &owners {
+        for owner in owners.iter().filter(|owner| owner.since() <= version) {
             if let Some(from) = from {
                 rows.remove(key(owner, from));
             }
@@ -339,7 +355,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut view = Kept::<OrderList>::open(&folder);
         some_orders(&mut view);
-        for owner in [buyer(), Owner::Store(shop(), store("s"))] {
+        for owner in [buyer(), Owner::Store(shop(), store("s")), Owner::Channel(shop())] {
             let list = |phases: &[Phase]| view.query().list(&owner, phases, None, 100).unwrap();
             assert_eq!(numbers(&list(&Phase::ALL)), ["N7", "N6", "N5", "N4", "N3", "N2", "N1"]);
             assert_eq!(numbers(&list(&[Phase::Paid])), ["N6", "N4", "N2"]);
@@ -410,6 +426,7 @@ mod tests {
         assert_eq!((counts.of(Phase::AwaitingPayment), counts.of(Phase::Paid)), (4, 3));
         assert_eq!(counts.total(), 7);
         assert_eq!(view.query().counts(&buyer()).unwrap(), counts);
+        assert_eq!(view.query().counts(&Owner::Channel(shop())).unwrap(), counts);
         let nobody = Owner::Buyer(shop(), account(9));
         assert_eq!(view.query().counts(&nobody).unwrap(), Counts::default());
     }

@@ -1,14 +1,19 @@
 //! A view being kept: events in, rows and mark out, together.
 
-use std::{fmt, marker::PhantomData, path::Path};
+use std::{
+    fmt,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+};
 
 use events::{CommitNumber, Effect, Event, Hash, OrderId, OrderRef, Position, Recorded};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::{Batch, to_json},
+    builds::{self, Build},
     folder,
-    store::{Change, Error, Rows, SledStore, Store},
+    store::{Change, Error, Held, Rows, SledStore, Store},
 };
 
 /// The only key of table 0.
@@ -33,8 +38,12 @@ pub trait View: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// Rises with every change of its keys, its rows or their meaning.
     const VERSION: u32;
+    /// Older versions whose rows this program still reads and keeps, as far as they go: they serve
+    /// until those of [`VERSION`](Self::VERSION) have been built beside them.
+    const SERVES: &'static [u32] = &[];
 
-    /// Takes in one fact. Each is handed over once, in order.
+    /// Takes in one fact, into rows of the [version](Batch::version) that the batch has. Each is
+    /// handed over once, in order.
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error>;
 
     /// Answers queries from these rows.
@@ -50,7 +59,8 @@ pub struct Options {
     /// What the machine calls the time since its last start; empty where nobody can tell, so that
     /// a view that was not closed cleanly is rebuilt.
     pub boot: String,
-    /// Memory a view's store may use for its pages, in bytes.
+    /// Memory a view's store may use for its pages, in bytes; as much again while another is built
+    /// beside it.
     pub cache_bytes: u64,
     /// Events that may pass without a change of rows before the mark is written nonetheless.
     pub mark_every_events: u64,
@@ -79,9 +89,11 @@ impl fmt::Debug for Options {
     }
 }
 
-/// A view, open for writing. There is one for each folder.
+/// A view's rows in one of its folders, open for writing. There is one for each folder.
 pub struct Projection<V> {
     rows: Rows,
+    views: PathBuf,
+    build: Build,
     options: Options,
     mark: Option<Mark>,
     /// The mark's position as the store has it.
@@ -90,17 +102,69 @@ pub struct Projection<V> {
     view: PhantomData<V>,
 }
 
+/// Rows that serve no more. Dropped, they stay where they are until the next start.
+pub struct Retired {
+    path: PathBuf,
+    held: Option<Held>,
+}
+
+impl Retired {
+    /// Closes the store and deletes its folder. May take a while.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(self) -> Result<(), Error> {
+        drop(self.held);
+        folder::wipe(&self.path)
+    }
+}
+
 impl<V: View> Projection<V> {
-    /// Opens the view's folder among `views`, or makes it. One that is damaged is renamed aside,
-    /// one that the machine went down with is removed; the view then begins anew.
+    /// Opens the newest of the folders with rows of the view's version, or makes one.
     ///
     /// # Errors
     /// When the folder is in use, or the file system refuses.
     pub fn open(views: &Path, options: &Options) -> Result<Self, Error> {
-        let path = views.join(format!("{}.v{}", V::NAME, V::VERSION));
+        let builds = builds::list(views, V::NAME)?;
+        let newest = builds.into_iter().rfind(|build| build.version == V::VERSION);
+        Self::open_build(views, newest.unwrap_or(Build { version: V::VERSION, number: 1 }), options)
+    }
+
+    /// Opens every folder of the view that can serve, oldest first. One that is damaged is renamed
+    /// aside, one that the machine went down with is removed; it is empty then. Folders of older
+    /// versions that cannot serve are deleted, those of newer versions left alone.
+    ///
+    /// # Errors
+    /// When a folder is in use, or the file system refuses.
+    pub fn open_each(views: &Path, options: &Options) -> Result<Vec<Self>, Error> {
+        builds::tidy(views, V::NAME)?;
+        let mut opened = Vec::new();
+        for build in builds::list(views, V::NAME)? {
+            if build.version == V::VERSION || V::SERVES.contains(&build.version) {
+                opened.push(Self::open_build(views, build, options)?);
+            } else if build.version < V::VERSION {
+                folder::wipe(&build.path(views, V::NAME))?;
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Makes a folder for rows of the view's version, beside all that are there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create(views: &Path, options: &Options) -> Result<Self, Error> {
+        Self::open_build(views, builds::next(views, V::NAME, V::VERSION)?, options)
+    }
+
+    fn open_build(views: &Path, build: Build, options: &Options) -> Result<Self, Error> {
+        let path = build.path(views, V::NAME);
         let opened = folder::open(&path, options)?;
+        let held = Held { folder: path, version: build.version, store: opened.store };
         Ok(Self {
-            rows: Rows::new(path, opened.store),
+            rows: Rows::new(held),
+            views: views.to_owned(),
+            build,
             options: options.clone(),
             mark: opened.mark,
             written: opened.mark.map_or(Position(0), |mark| mark.position),
@@ -112,6 +176,11 @@ impl<V: View> Projection<V> {
     /// Why the rows found at opening were given up, where they were.
     pub fn discarded(&self) -> Option<&str> {
         self.discarded.as_deref()
+    }
+
+    /// The version of the rows: the view's own, or one that it [serves](View::SERVES).
+    pub fn version(&self) -> u32 {
+        self.build.version
     }
 
     /// How much of which journal the rows hold; `None` where they hold nothing.
@@ -129,6 +198,32 @@ impl<V: View> Projection<V> {
         &self.rows
     }
 
+    /// Hands what was written to the operating system.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.rows.read(|store| store.flush())
+    }
+
+    /// Puts newer rows in the place of these: whatever answers queries from these answers from
+    /// those from the same moment on. Gives back these, which nobody needs any more.
+    pub fn take_over(&mut self, newer: Self) -> Retired {
+        let path = self.path();
+        let held = self.rows.take_over(&newer.rows);
+        *self = Self { rows: self.rows.clone(), ..newer };
+        Retired { path, held }
+    }
+
+    /// Gives the rows up, folder and all.
+    pub fn retire(self) -> Retired {
+        Retired { path: self.path(), held: self.rows.replace(None) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.build.path(&self.views, V::NAME)
+    }
+
     /// Takes in the events after the mark, all of them up to the new mark's position, and writes
     /// rows and mark together. Where no row changes, the mark waits for one that does, for some
     /// thousand events, or for the closing.
@@ -142,8 +237,9 @@ impl<V: View> Projection<V> {
         mark: Mark,
     ) -> Result<(), Error> {
         let mut position = self.mark.map_or(Position(0), |mark| mark.position);
+        let version = self.build.version;
         let changes = self.rows.read(|store| {
-            let mut batch = Batch::over(store);
+            let mut batch = Batch::over(store, version);
             for recorded in events {
                 position.0 += 1;
                 if recorded.position != position {
@@ -170,9 +266,11 @@ impl<V: View> Projection<V> {
     /// When the file system refuses; the view is closed then.
     pub fn wipe(&mut self) -> Result<(), Error> {
         drop(self.rows.replace(None));
-        folder::wipe(self.rows.folder())?;
-        let opened = folder::open(self.rows.folder(), &self.options)?;
-        self.rows.replace(Some(opened.store));
+        let folder = self.path();
+        folder::wipe(&folder)?;
+        let opened = folder::open(&folder, &self.options)?;
+        let (version, store) = (self.build.version, opened.store);
+        self.rows.replace(Some(Held { folder, version, store }));
         self.mark = None;
         self.written = Position(0);
         Ok(())
@@ -189,11 +287,11 @@ impl<V: View> Projection<V> {
         }
         self.rows.read(|store| store.flush())?;
         drop(self.rows.replace(None));
-        folder::close(self.rows.folder())
+        folder::close(&self.path())
     }
 
-    /// Lets go of the view without a word to its store, and has it rebuilt at the next opening.
-    pub fn abandon(self, reason: &str) {
+    /// Has the rows built anew at the next opening. They may be let go of, but not closed.
+    pub fn distrust(&self, reason: &str) {
         self.rows.noted(&Error::Panicked(reason.to_owned()));
     }
 
@@ -249,15 +347,16 @@ mod tests {
     }
 
     #[test]
-    fn an_order_of_two_lines_writes_ten_keys() {
+    fn an_order_of_two_lines_writes_twelve_keys() {
         let mut log = Log::default();
         log.open("s", &["a", "b"]);
         log.charge(1, 5000);
         let seen = log.events.len();
         log.place(1, "s", &[("a", 1), ("b", 2)]);
         let (before, then) = log.events.split_at(seen);
-        // Detail, lists and counts by buyer and store, two listings; a mark for each but wallets.
-        assert_eq!(writes_of_each(before, then), [2, 5, 0, 3]);
+        // Detail, lists and counts by buyer, store and channel, two listings; a mark for each but
+        // wallets.
+        assert_eq!(writes_of_each(before, then), [2, 7, 0, 3]);
     }
 
     #[test]
@@ -272,7 +371,7 @@ mod tests {
         log.receive(1);
         let (before, then) = log.events.split_at(seen);
         // The lists' keys in the phases between are never written.
-        assert_eq!(writes_of_each(before, then), [2, 5, 3, 3]);
+        assert_eq!(writes_of_each(before, then), [2, 7, 3, 3]);
     }
 
     #[test]

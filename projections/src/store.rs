@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{
-        Arc, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -92,6 +92,17 @@ pub enum Error {
     /// The store panicked, now or before.
     #[error("the store panicked: {0}")]
     Panicked(String),
+    /// The rows that serve are of an older version, which does not have what was asked for; newer
+    /// ones are being built beside them.
+    #[error(
+        "the rows are of version {found} and this needs version {needed}, which is being built"
+    )]
+    Older {
+        /// The version that serves.
+        found: u32,
+        /// The first version that has it.
+        needed: u32,
+    },
     /// The view was closed.
     #[error("the view is closed")]
     Closed,
@@ -111,7 +122,8 @@ impl Error {
         match self {
             Self::Row { .. } | Self::Unfit { .. } | Self::Panicked(_) => true,
             Self::Sled { source, .. } => !matches!(source, sled::Error::Io(_)),
-            Self::Io { .. } | Self::Locked { .. } | Self::Gap { .. } | Self::Closed => false,
+            Self::Io { .. } | Self::Locked { .. } | Self::Gap { .. } => false,
+            Self::Older { .. } | Self::Closed => false,
         }
     }
 }
@@ -180,21 +192,38 @@ impl Store for SledStore {
 }
 
 /// The rows of one view, to be read from any thread; cheap to clone. What a query reads in one go
-/// is of one moment: no batch is written meanwhile.
+/// is of one moment: no batch is written meanwhile. Newer rows may take the place of these at any
+/// time, and whoever has a clone reads those from then on.
 #[derive(Clone)]
 pub struct Rows(Arc<Shared>);
 
 struct Shared {
-    folder: PathBuf,
     /// Readers share it; the projection takes it alone to write. Empty once closed.
-    store: RwLock<Option<Box<dyn Store>>>,
+    held: RwLock<Option<Held>>,
     writes: AtomicU64,
 }
 
+/// A store, what is in it and where it lies.
+pub(crate) struct Held {
+    pub folder: PathBuf,
+    /// Of the rows.
+    pub version: u32,
+    pub store: Box<dyn Store>,
+}
+
+impl Held {
+    /// Remembers damage in the folder itself, for the next opening.
+    fn noted(&self, error: &Error) {
+        if error.is_damage() {
+            // Should this fail too, the next query of the row says so again.
+            let _ = fs::write(self.folder.join(folder::REBUILD), error.to_string());
+        }
+    }
+}
+
 impl Rows {
-    pub(crate) fn new(folder: PathBuf, store: Box<dyn Store>) -> Self {
-        let store = RwLock::new(Some(store));
-        Self(Arc::new(Shared { folder, store, writes: AtomicU64::new(0) }))
+    pub(crate) fn new(held: Held) -> Self {
+        Self(Arc::new(Shared { held: RwLock::new(Some(held)), writes: AtomicU64::new(0) }))
     }
 
     /// Keys written since the view was opened, marks included.
@@ -208,19 +237,27 @@ impl Rows {
         self.read(|store| store.range(&[1]..&[u8::MAX; 4]).collect())
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.0.folder
-    }
-
     /// Asks the store something, in one go. Should the answer be that rows are wrong, the view is
     /// rebuilt when it is next opened.
     pub(crate) fn read<T>(
         &self,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let store = self.0.store.read().map_err(|_| panicked())?;
-        let answer = ask(store.as_deref().ok_or(Error::Closed)?);
-        answer.inspect_err(|error| self.noted(error))
+        self.read_since(0, ask)
+    }
+
+    /// The same, of what only the rows of this version and those after it have.
+    pub(crate) fn read_since<T>(
+        &self,
+        version: u32,
+        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let held = self.0.held.read().map_err(|_| panicked())?;
+        let held = held.as_ref().ok_or(Error::Closed)?;
+        if held.version < version {
+            return Err(Error::Older { found: held.version, needed: version });
+        }
+        ask(held.store.as_ref()).inspect_err(|error| held.noted(error))
     }
 
     /// The row of a key, read as JSON.
@@ -234,27 +271,32 @@ impl Rows {
     /// Writes while nobody reads; counts the keys.
     pub(crate) fn write(&self, changes: Vec<Change>) -> Result<(), Error> {
         let keys = changes.len() as u64;
-        let store = self.0.store.write().map_err(|_| panicked())?;
-        let store = store.as_deref().ok_or(Error::Closed)?;
-        store.write(&mut changes.into_iter()).inspect_err(|error| self.noted(error))?;
+        let held = self.0.held.write().map_err(|_| panicked())?;
+        let held = held.as_ref().ok_or(Error::Closed)?;
+        held.store.write(&mut changes.into_iter()).inspect_err(|error| held.noted(error))?;
         self.0.writes.fetch_add(keys, Ordering::Relaxed);
         Ok(())
     }
 
     /// Takes the store away, so that the folder is free; puts another there.
-    pub(crate) fn replace(&self, other: Option<Box<dyn Store>>) -> Option<Box<dyn Store>> {
-        let mut store = match self.0.store.write() {
-            Ok(store) => store,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        std::mem::replace(&mut *store, other)
+    pub(crate) fn replace(&self, other: Option<Held>) -> Option<Held> {
+        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.held.clear_poison(); // What a panic left behind goes away.
+        std::mem::replace(&mut *held, other)
     }
 
-    /// Remembers damage in the folder itself, for the next opening.
+    /// Puts the rows of another in the place of these, in one step, and gives those that were here.
+    pub(crate) fn take_over(&self, other: &Self) -> Option<Held> {
+        let newer = other.replace(None);
+        self.0.writes.fetch_add(other.writes(), Ordering::Relaxed);
+        self.replace(newer)
+    }
+
+    /// Remembers damage, for the next opening.
     pub(crate) fn noted(&self, error: &Error) {
-        if error.is_damage() {
-            // Should this fail too, the next query of the row says so again.
-            let _ = fs::write(self.0.folder.join(folder::REBUILD), error.to_string());
+        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = &*held {
+            held.noted(error);
         }
     }
 }

@@ -88,9 +88,10 @@ impl Fields {
     /// A whole number, or one written as a text.
     pub fn integer_or_text(&self, name: &str) -> Result<i64, Bad> {
         match self.required(name)? {
-            Value::String(text) => text
-                .parse()
-                .map_err(|_| self.bad(name, "must be a whole number, as a number or as a text")),
+            Value::String(text) => Some(text)
+                .filter(|text| !text.starts_with('+'))
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| self.bad(name, "must be a whole number, as a number or as a text")),
             number => integer(number).map_err(|reason| self.bad(name, reason)),
         }
     }

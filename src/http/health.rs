@@ -30,6 +30,14 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
                 "lag_events": view.lag_events,
                 "lag_seconds": view.lag_ms.map(|ms| ms as f64 / 1000.0),
                 "rebuilding": view.rebuilding,
+                "rebuild": view.rebuild.map(|it| json!({
+                    "version": it.version,
+                    "events_done": it.events_done,
+                    "events_total": it.events_total,
+                    "events_per_second": it.events_per_second,
+                    "seconds_left": it.left.map(|left| left.as_secs()),
+                    "error": it.error,
+                })),
             })
         })
         .collect();
@@ -37,6 +45,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
         "status": if reason.is_none() { "ready" } else { "not ready" },
         "reason": reason,
         "position": app.engine.head().position,
+        "clock_behind_seconds": app.engine.clock_behind_ms() / 1000,
         "views": views,
     });
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -13,6 +13,8 @@ use axum::{
 use events::{IdempotencyKey, Position};
 use http_body_util::BodyExt as _;
 
+use super::Settings;
+
 /// How much of a body that is too large is read and thrown away, so that the client hears why
 /// instead of a broken connection.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -57,13 +59,17 @@ pub struct BadHeader {
 }
 
 impl Incoming {
-    /// Reads a request whose body may weigh `bytes_max` and take `within`.
-    pub async fn read(request: Request, bytes_max: usize, within: Duration) -> Result<Self, Error> {
+    /// Reads a request whose body may weigh `bytes_max` and take as long as the settings say.
+    pub async fn read(
+        request: Request,
+        bytes_max: usize,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
         let (parts, body) = request.into_parts();
-        let address = parts
-            .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
+        let within = settings.receive_within;
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
+        let address = forwarded(&parts.headers, &settings.client_address_header).unwrap_or(peer);
         let body = tokio::time::timeout(within, collect(body, bytes_max))
             .await
             .map_err(|_| Error::Slow(within))??;
@@ -80,6 +86,9 @@ impl Incoming {
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, BadHeader> {
         const NAME: &str = "Idempotency-Key";
         let Some(value) = self.headers.get(NAME) else { return Ok(None) };
+        if self.headers.get_all(NAME).iter().count() > 1 {
+            return Err(BadHeader { name: NAME, reason: "must be given once" });
+        }
         let bad = BadHeader { name: NAME, reason: "must be 1 to 255 bytes of text" };
         let text = value.to_str().map_err(|_| bad.clone())?;
         let text = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text);
@@ -105,6 +114,16 @@ impl Incoming {
     }
 }
 
+/// The client's address as a proxy gives it: the last of the header's, which the proxy itself has
+/// put there. Nothing where the site has no proxy, or the header is not there.
+fn forwarded(headers: &HeaderMap, name: &str) -> Option<IpAddr> {
+    if name.is_empty() {
+        return None;
+    }
+    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    value.rsplit(',').next()?.trim().parse().ok()
+}
+
 async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     let mut whole = Vec::new();
     let mut length = 0_usize;
@@ -120,4 +139,23 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
         }
     }
     if length > bytes_max { Err(Error::TooLarge(bytes_max)) } else { Ok(whole.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_tells_the_clients_address_where_the_site_says_so() {
+        let mut headers = HeaderMap::new();
+        let address = |headers: &HeaderMap, name| forwarded(headers, name).map(|it| it.to_string());
+        assert_eq!(address(&headers, "x-forwarded-for"), None);
+        headers.append("x-forwarded-for", "10.0.0.9".parse().unwrap());
+        headers.append("x-forwarded-for", "6.6.6.6, 192.0.2.7".parse().unwrap());
+        assert_eq!(address(&headers, ""), None, "without a proxy anybody could claim anything");
+        // What the client itself has sent stands before what the proxy has added.
+        assert_eq!(address(&headers, "X-Forwarded-For").as_deref(), Some("192.0.2.7"));
+        headers.insert("x-forwarded-for", "nowhere".parse().unwrap());
+        assert_eq!(address(&headers, "x-forwarded-for"), None);
+    }
 }

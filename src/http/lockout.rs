@@ -128,7 +128,8 @@ impl Attempt {
     /// The password was wrong.
     pub fn failed(self) {}
 
-    /// The password was right: the wrong ones before it are forgiven.
+    /// The password was right. The wrong ones before it still count: where many clients share an
+    /// address, it may have been somebody else's.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Succeeded;
     }
@@ -180,8 +181,7 @@ impl Shared {
         attempts.in_flight -= 1;
         match outcome {
             Outcome::Failed => attempts.failed.push_back(Instant::now()),
-            Outcome::Succeeded => attempts.failed.clear(),
-            Outcome::Unused => {}
+            Outcome::Succeeded | Outcome::Unused => {}
         }
         attempts.decided.notify_waiters();
         if attempts.in_flight == 0 && attempts.failed.is_empty() {
@@ -286,12 +286,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_right_password_forgives_the_wrong_ones() {
+    async fn a_right_password_does_not_forgive_the_wrong_ones() {
         let lockout = lockout();
-        for _ in 0..3 {
-            fail(&lockout, 4).await;
-            lockout.check(WHO, HERE).await.unwrap().succeeded();
-        }
+        fail(&lockout, 4).await;
+        lockout.check(WHO, HERE).await.unwrap().succeeded();
+        fail(&lockout, 1).await;
+        assert_eq!(seconds_left(&lockout).await, 60);
+        pass(60).await;
+        lockout.check(WHO, HERE).await.unwrap().succeeded();
         assert!(lockout.0.pairs().is_empty(), "nothing is left to remember");
     }
 

@@ -27,6 +27,13 @@ use tokio::{
 
 use crate::keys;
 
+/// What a sealed login name is sealed as; it must be the same in every dialect.
+pub const LOGIN: &str = "login";
+/// What a sealed password hash is sealed as.
+pub const PASSWORD: &str = "password";
+/// What a sealed name of a device is sealed as.
+pub const TERMINAL: &str = "terminal";
+
 /// How passwords are hashed, and how many at a time.
 #[derive(Debug, Clone)]
 pub struct Options {

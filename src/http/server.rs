@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 /// What a site may set about listening.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Connections served at once; more wait to be accepted. Default 4096.
+    /// Connections served at once; more wait to be accepted. Default 900.
     pub connections_max: usize,
     /// How long the head of a request may take, idle time between two requests included.
     /// Default 75 s.
@@ -30,7 +30,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            connections_max: 4096,
+            connections_max: 900,
             head_within: Duration::from_secs(75),
             drain_within: Duration::from_secs(10),
         }
@@ -47,6 +47,8 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(options.connections_max));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(options.head_within);
+    // A client that has said all it has to say may still want to hear the answer.
+    builder.half_close(true);
     let open = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {

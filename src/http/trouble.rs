@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::{Router, http::StatusCode, routing::get};
 use serde_json::json;
 
-use super::dialects::bookstore;
+use super::{api, dialects::bookstore};
 
 /// The routes of a docket in trouble.
 pub fn router(reason: Arc<str>) -> Router {
@@ -18,6 +18,7 @@ pub fn router(reason: Arc<str>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .merge(api::trouble_router())
         .merge(bookstore::trouble_router())
         .fallback(|| async {
             let body = json!({ "message": "storage trouble; see /readyz" });

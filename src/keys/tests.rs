@@ -42,6 +42,10 @@ impl WrappedKeys for Shelf {
     fn ensure(&self, key: WrappedKey) -> Result<WrappedKey, StoreError> {
         Ok(self.keys.lock().unwrap().entry(key.id.clone()).or_insert(key).clone())
     }
+    fn destroy(&self, id: &str) -> Result<(), StoreError> {
+        self.keys.lock().unwrap().remove(id);
+        Ok(())
+    }
 }
 
 fn master(byte: u8) -> MasterKey {

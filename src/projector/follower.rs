@@ -1,111 +1,122 @@
-//! One view on its way through the journal.
+//! One view on its way through the journal: the rows that serve, and those that are built beside
+//! them until they take over.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use events::{CommitNumber, Hash, Head, Millis, Position};
+use events::Position;
 use metrics::{Counter, Gauge};
-use projections::{Mark, Projection, View};
-use tokio::{runtime, sync::watch};
+use projections::{Retired, View};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::watch,
+};
 
-use super::{Error, Followed, Progress, Reader, ViewName, newest_recorded_at};
+use super::{
+    Error, Followed, Reader, ViewName,
+    beside::{self, Builder},
+    folding::{Folding, Opened},
+    status::{Beside, Pace, Progress},
+};
 use crate::journal::JournalError;
 
 /// How long a journal that could not be read, though it may be whole, is left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a long way to the head says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// Folds the journal into one view.
+/// Keeps one view.
 pub struct Follower<V> {
     name: ViewName,
-    projection: Projection<V>,
+    folder: PathBuf,
+    options: projections::Options,
     reader: Arc<Reader>,
-    /// Where the view stands.
-    head: Head,
-    /// The hash of the journal's first commit, once the view stands behind it.
-    journal: Option<Hash>,
-    /// Where a view that began anew is no longer being rebuilt.
+    serving: Folding<V>,
+    state: State,
+    /// Where rows that began anew are no longer being rebuilt, and since when they are.
     rebuilt_at: Position,
-    /// When the newest event that the view holds was recorded.
-    recorded_at: Option<Millis>,
+    pace: Pace,
+    /// What an earlier run has left to be built on.
+    left: Option<Folding<V>>,
+    builder: Option<Builder<V>>,
+    /// Deletes what no longer serves.
+    clearing: Option<JoinHandle<()>>,
     progress: watch::Sender<Progress>,
+    beside: Arc<watch::Sender<Beside>>,
     position_gauge: Gauge,
     writes_counter: Counter,
 }
 
+/// Whether the rows that serve go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Following,
+    /// When the journal can be read again.
+    Waiting,
+    /// Not before they are replaced.
+    Stuck,
+    /// Likewise, and their store may be in any state.
+    Panicked,
+}
+
 impl<V: View> Follower<V> {
-    /// Opens the view, not yet knowing where it stands: [`resume`](Self::resume) or
-    /// [`begin_anew`](Self::begin_anew) must follow.
+    /// Opens the view, and knows where it stands and what is to be built beside it.
+    ///
+    /// # Errors
+    /// When a folder cannot be opened even anew, or the journal cannot be read.
     pub fn open(
         name: ViewName,
         folder: &Path,
         options: &projections::Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
-        let projection = Projection::open(folder, options)
-            .map_err(|source| Error::View { view: name, source })?;
-        if let Some(reason) = projection.discarded() {
-            tracing::warn!(view = %name, reason, "the view's rows are given up; it is rebuilt");
+        let Opened { serving, beside } = Opened::<V>::open(name, folder, options, &reader)?;
+        let begins = if beside.is_some() { Beside::Asked } else { Beside::Nothing };
+        if beside.is_some() {
+            let (serves, version) = (serving.projection.version(), V::VERSION);
+            tracing::info!(view = %name, version, serves, "the view is built beside what serves");
         }
-        Ok(Self {
+        let mut this = Self::over(name, folder, options, reader, serving);
+        this.left = beside;
+        this.beside.send_replace(begins);
+        Ok(this)
+    }
+
+    /// Keeps these rows.
+    pub fn over(
+        name: ViewName,
+        folder: &Path,
+        options: &projections::Options,
+        reader: Arc<Reader>,
+        serving: Folding<V>,
+    ) -> Self {
+        let empty = serving.position() == Position(0);
+        let head = reader.head().borrow().position;
+        let this = Self {
             name,
-            projection,
+            folder: folder.to_owned(),
+            options: options.clone(),
             reader,
-            head: Head::default(),
-            journal: None,
-            rebuilt_at: Position(0),
-            recorded_at: None,
+            state: State::Following,
+            rebuilt_at: if empty { head } else { Position(0) },
+            pace: Pace::begin(serving.position()),
+            serving,
+            left: None,
+            builder: None,
+            clearing: None,
             progress: watch::Sender::default(),
+            beside: Arc::default(),
             position_gauge: metrics::gauge!("docket_view_position", "view" => name.as_str()),
             writes_counter: metrics::counter!("docket_view_writes_total", "view" => name.as_str()),
-        })
-    }
-
-    /// Goes on where the view stands, if that is a place in this journal; else begins anew.
-    pub fn resume(&mut self) -> Result<(), Error> {
-        let Some(mark) = self.projection.mark() else {
-            self.rebuilt_at = self.reader.head().borrow().position;
-            self.publish(None);
-            return Ok(());
         };
-        let journal = self.reader.journal.as_ref();
-        let first = journal.head_at(CommitNumber(1))?;
-        let there = journal.head_at(mark.commit)?;
-        let reason = match (first, there) {
-            (Some(first), Some(there))
-                if first.hash == mark.journal
-                    && there.hash == mark.hash
-                    && there.position == mark.position =>
-            {
-                self.head = there;
-                self.journal = Some(mark.journal);
-                self.recorded_at = newest_recorded_at(journal, there.number);
-                self.publish(None);
-                return Ok(());
-            }
-            (Some(first), _) if first.hash == mark.journal => {
-                "the journal does not have its commit"
-            }
-            _ => "it belongs to another journal",
-        };
-        tracing::warn!(view = %self.name, commit = %mark.commit, reason, "the view is rebuilt");
-        self.begin_anew()
-    }
-
-    /// Gives up what the view holds.
-    pub fn begin_anew(&mut self) -> Result<(), Error> {
-        if self.projection.mark().is_some() {
-            self.projection.wipe().map_err(|source| self.failed(source))?;
-        }
-        self.rebuilt_at = self.reader.head().borrow().position;
-        self.publish(None);
-        Ok(())
+        this.publish(None);
+        this
     }
 
     /// What answers queries, and tells how far the view is.
@@ -113,129 +124,223 @@ impl<V: View> Follower<V> {
         let followed = Followed {
             name: self.name,
             version: V::VERSION,
-            rows: self.projection.rows().clone(),
+            rows: self.serving.projection.rows().clone(),
             progress: self.progress.subscribe(),
+            beside: Arc::clone(&self.beside),
         };
-        (self.projection.view(), followed)
-    }
-
-    /// Takes in the next commits, none of their events behind `upto`; says whether there may be
-    /// more.
-    pub fn advance(&mut self, upto: Position) -> Result<bool, Error> {
-        let commits = self.reader.after(&self.head)?;
-        let commits = match commits.iter().position(|commit| commit.before.position >= upto) {
-            Some(behind) => &commits[..behind],
-            None => &commits,
-        };
-        let Some(last) = commits.last() else { return Ok(false) };
-        let journal = self.journal.unwrap_or(commits[0].after.hash);
-        let mark = Mark {
-            journal,
-            commit: last.after.number,
-            hash: last.after.hash,
-            position: last.after.position.min(upto),
-        };
-        let events = commits.iter().flat_map(|commit| &commit.events);
-        let events = events.take_while(|recorded| recorded.position <= upto);
-        self.projection.apply(events, mark).map_err(|source| self.failed(source))?;
-        self.journal = Some(journal);
-        self.head = last.after;
-        let newest = last.events.iter().rfind(|recorded| recorded.position <= upto);
-        self.recorded_at = newest.map(|recorded| recorded.recorded_at);
-        self.publish(None);
-        Ok(self.head.position < upto)
+        (self.serving.projection.view(), followed)
     }
 
     /// Follows the journal until told to stop, then closes the view.
     pub fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), projections::Error> {
-        let runtime = runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.expect("a runtime without I/O takes nothing from the system");
+        let runtime = runtime();
         loop {
-            let state = catch_unwind(AssertUnwindSafe(|| self.catch_up(&stop)));
-            let stopped = match state {
-                Ok(Ok(())) => runtime.block_on(self.next_commit(&mut stop)),
-                Ok(Err(Error::Journal(error))) if may_pass(&error) => {
-                    self.report(&error);
-                    let stopped = stop.wait_for(|stop| *stop);
-                    let retry = runtime.block_on(async {
-                        tokio::time::timeout(RETRY_AFTER, stopped).await.is_err()
-                    });
-                    !retry
-                }
-                Ok(Err(error)) => {
-                    self.report(&error);
-                    let _ = runtime.block_on(stop.wait_for(|stop| *stop)); // Dropped is told, too.
-                    true
-                }
-                Err(_) => {
-                    self.report(&"the view panicked; it is rebuilt at the next start");
-                    let _ = runtime.block_on(stop.wait_for(|stop| *stop));
-                    self.projection.abandon("the view panicked");
-                    return Ok(());
-                }
-            };
-            if stopped {
-                return self.projection.close();
+            self.tend(&stop);
+            if matches!(self.state, State::Following | State::Waiting) {
+                self.state = self.follow(&stop);
+            } else {
+                self.reader.learn_newest(); // Other views may not know it either.
+            }
+            if runtime.block_on(self.next(&mut stop)) {
+                return self.end();
+            }
+        }
+    }
+
+    /// Goes to the journal's end, and says how that went.
+    fn follow(&mut self, stop: &watch::Receiver<bool>) -> State {
+        match catch_unwind(AssertUnwindSafe(|| self.catch_up(stop))) {
+            Ok(Ok(())) => State::Following,
+            Ok(Err(Error::Journal(error))) if may_pass(&error) => {
+                self.report(&error);
+                State::Waiting
+            }
+            Ok(Err(error)) => {
+                self.report(&error);
+                State::Stuck
+            }
+            Err(_) => {
+                self.report(&"the view panicked; it is rebuilt at the next start");
+                self.serving.projection.distrust("the view panicked");
+                State::Panicked
             }
         }
     }
 
     fn catch_up(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Error> {
         let mut told = Instant::now();
-        while !*stop.borrow() && self.advance(Position(u64::MAX))? {
+        while !is_over(stop) && !self.beside.borrow().is_due() {
+            let more = self.serving.advance(Position(u64::MAX))?;
+            self.publish(None);
             if told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
-                let (events, of) = (self.head.position, self.reader.head().borrow().position);
-                tracing::info!(view = %self.name, %events, %of, "the view catches up");
+                self.reader.learn_newest();
+                let of = self.reader.head().borrow().position;
+                let version = self.serving.projection.version();
+                let rebuild = self.pace.rebuild(version, self.serving.position(), of);
+                rebuild.log(self.name, "the view catches up");
             }
-            if *self.reader.head().borrow() == self.head {
+            if !more || *self.reader.head().borrow() == *self.serving.head() {
                 break;
             }
-        }
-        if self.progress.borrow().error.is_some() {
-            self.publish(None);
         }
         Ok(())
     }
 
-    /// Waits for a commit; `true` when it is time to stop instead.
-    async fn next_commit(&self, stop: &mut watch::Receiver<bool>) -> bool {
-        let mut head = self.reader.head();
+    /// Waits until there is something to do; `true` when it is time to stop instead.
+    async fn next(&self, stop: &mut watch::Receiver<bool>) -> bool {
+        let (mut head, mut beside) = (self.reader.head(), self.beside.subscribe());
         let more = async {
-            if head.wait_for(|head| head.number > self.head.number).await.is_err() {
+            if self.state != State::Following {
+                return tokio::time::sleep(RETRY_AFTER).await;
+            }
+            if head.wait_for(|head| head.number > self.serving.head().number).await.is_err() {
                 std::future::pending::<()>().await; // The journal is closed: nothing comes.
             }
         };
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => true,
+            _ = stop.wait_for(|stop| *stop) => true, // Dropped is told, too.
+            _ = beside.wait_for(Beside::is_due) => false,
             () = more => false,
         }
     }
 
-    fn publish(&self, error: Option<Arc<str>>) {
-        let position = match self.projection.mark() {
-            Some(mark) => mark.position,
-            None => Position(0),
+    /// Begins to build beside the rows that serve, where that is asked for, and lets what is built
+    /// take over.
+    fn tend(&mut self, stop: &watch::Receiver<bool>) {
+        let beside = self.beside.borrow().clone();
+        match beside {
+            Beside::Asked => {
+                drop(self.builder.take().map(Builder::join)); // One that has given up.
+                let rows = self.left.take().map_or_else(|| self.create(), Ok);
+                self.build(rows, stop);
+            }
+            Beside::Built { .. } => {
+                let newer = self.builder.take().and_then(Builder::join);
+                self.let_take_over(newer.expect("a builder says so last of all"), stop);
+            }
+            Beside::Nothing | Beside::Building { .. } | Beside::Failed { .. } => {}
+        }
+    }
+
+    fn create(&self) -> Result<Folding<V>, Error> {
+        Folding::create(self.name, &self.folder, &self.options, Arc::clone(&self.reader))
+    }
+
+    fn build(&mut self, rows: Result<Folding<V>, Error>, stop: &watch::Receiver<bool>) {
+        let builder = rows.and_then(|rows| {
+            let beside = Arc::clone(&self.beside);
+            Builder::start(rows, &self.reader, beside, stop.clone())
+        });
+        match builder {
+            Ok(builder) => self.builder = Some(builder),
+            Err(error) => {
+                tracing::error!(view = %self.name, %error, "the rebuild is given up");
+                let (at, error) = (Position(0), error.to_string().into());
+                self.beside.send_replace(Beside::Failed { at, error });
+            }
+        }
+    }
+
+    /// Brings newer rows to where those that serve are, and puts them in their place. Until then
+    /// those serve, and from then on these, so that every query finds what it waited for.
+    fn let_take_over(&mut self, mut newer: Folding<V>, stop: &watch::Receiver<bool>) {
+        let upto = self.serving.position();
+        let there = catch_unwind(AssertUnwindSafe(|| {
+            while newer.position() < upto && newer.advance(upto)? {}
+            newer.flush()
+        }));
+        match there {
+            Ok(Ok(())) => {}
+            Ok(Err(Error::Journal(error))) if may_pass(&error) => {
+                return self.build(Ok(newer), stop);
+            }
+            Ok(Err(error)) => return beside::give_up(newer, &self.beside, &error.to_string()),
+            Err(_) => return beside::give_up_panicked(newer, &self.beside),
+        }
+        if newer.position() < upto {
+            let error = "the journal ends before the rows that serve";
+            return beside::give_up(newer, &self.beside, error);
+        }
+        let retired = self.serving.take_over(newer);
+        if self.state == State::Panicked {
+            std::mem::forget(retired); // To close such a store may never end.
+        } else {
+            self.clear(retired);
+        }
+        (self.state, self.rebuilt_at) = (State::Following, Position(0));
+        self.publish(None);
+        self.beside.send_replace(Beside::Nothing);
+        let (version, position) = (V::VERSION, self.serving.position());
+        tracing::info!(view = %self.name, version, %position, "the view's new rows have taken over");
+    }
+
+    /// Deletes rows on a thread of its own: a large folder takes a while.
+    fn clear(&mut self, retired: Retired) {
+        if let Some(before) = self.clearing.take() {
+            let _ = before.join(); // It has said what there was to say.
+        }
+        let view = self.name;
+        let clear = move || {
+            if let Err(error) = retired.remove() {
+                tracing::warn!(%view, %error, "the old rows stay until the next start");
+            }
         };
-        let (recorded_at, rebuilding) = (self.recorded_at, position < self.rebuilt_at);
-        self.progress.send_replace(Progress { position, recorded_at, rebuilding, error });
+        match thread::Builder::new().name(format!("view {view} clearing")).spawn(clear) {
+            Ok(thread) => self.clearing = Some(thread),
+            Err(error) => tracing::warn!(%view, %error, "the old rows stay until the next start"),
+        }
+    }
+
+    /// Closes everything, so that the next start goes on there.
+    fn end(mut self) -> Result<(), projections::Error> {
+        let built = self.builder.take().and_then(Builder::join);
+        for rows in built.into_iter().chain(self.left.take()) {
+            beside::close(rows);
+        }
+        if let Some(clearing) = self.clearing.take() {
+            let _ = clearing.join(); // Likewise.
+        }
+        match self.state {
+            State::Panicked => Ok(()), // Not a word to its store.
+            _ => self.serving.projection.close(),
+        }
+    }
+
+    fn publish(&self, error: Option<Arc<str>>) {
+        let position = self.serving.position();
+        self.progress.send_replace(Progress {
+            version: self.serving.projection.version(),
+            position,
+            recorded_at: self.serving.recorded_at,
+            rebuilding: (position < self.rebuilt_at).then_some(self.pace),
+            error,
+        });
         self.position_gauge.set(position.0 as f64);
-        self.writes_counter.absolute(self.projection.rows().writes());
+        self.writes_counter.absolute(self.serving.projection.rows().writes());
     }
 
     fn report(&self, error: &dyn std::fmt::Display) {
         let position = self.progress.borrow().position;
         tracing::error!(view = %self.name, %position, %error, "the view does not go on");
+        self.reader.learn_newest();
         self.publish(Some(error.to_string().into()));
-    }
-
-    fn failed(&self, source: projections::Error) -> Error {
-        Error::View { view: self.name, source }
     }
 }
 
 /// Whether trying again may help: the journal's file, not what is in it.
-fn may_pass(error: &JournalError) -> bool {
+pub fn may_pass(error: &JournalError) -> bool {
     matches!(error, JournalError::Io { .. } | JournalError::Sqlite { .. })
+}
+
+/// Whether it is time to stop: told to, or nobody is there to tell.
+pub fn is_over(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
+
+/// What a thread that feeds a view waits in.
+pub fn runtime() -> Runtime {
+    let runtime = runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime without I/O takes nothing from the system")
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use events::{Commit, CommitNumber, Head, Millis, Recorded};
@@ -28,6 +28,14 @@ pub struct Reader {
     head: watch::Receiver<Head>,
     slice_events: usize,
     recent: Mutex<Recent>,
+    newest: Mutex<Newest>,
+}
+
+/// The newest commit that somebody has read, and when its last event was recorded.
+#[derive(Default)]
+struct Newest {
+    number: CommitNumber,
+    recorded_at: Option<Millis>,
 }
 
 /// The newest commits read, one continuing the other.
@@ -44,7 +52,41 @@ impl Reader {
     /// Reads so many events at once, about: commits stay whole.
     pub fn new(journal: Arc<dyn Journal>, slice_events: usize) -> Self {
         let head = journal.head();
-        Self { journal, head, slice_events: slice_events.max(1), recent: Mutex::default() }
+        let (recent, newest) = (Mutex::default(), Mutex::default());
+        Self { journal, head, slice_events: slice_events.max(1), recent, newest }
+    }
+
+    /// One that reads the same and remembers for itself.
+    pub fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.journal), self.slice_events)
+    }
+
+    /// How many events are read at once, about.
+    pub fn slice_events(&self) -> u64 {
+        self.slice_events as u64
+    }
+
+    /// When the newest event that somebody has read was recorded. Does not read.
+    pub fn newest_recorded_at(&self) -> Option<Millis> {
+        locked(&self.newest).recorded_at
+    }
+
+    /// Reads when the journal's newest event was recorded, unless it is known.
+    pub fn learn_newest(&self) {
+        let number = self.head.borrow().number;
+        if locked(&self.newest).number >= number {
+            return;
+        }
+        if let Some(recorded_at) = newest_recorded_at(self.journal.as_ref(), number) {
+            self.note_newest(number, recorded_at);
+        }
+    }
+
+    fn note_newest(&self, number: CommitNumber, recorded_at: Millis) {
+        let mut newest = locked(&self.newest);
+        if newest.number < number {
+            *newest = Newest { number, recorded_at: Some(recorded_at) };
+        }
     }
 
     /// The newest durable commit, and a way to wait for the next.
@@ -64,7 +106,7 @@ impl Reader {
             return self.read(head);
         }
         // Held while reading, so that the views that wake together read once.
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = locked(&self.recent);
         let known = recent.after(head, self.slice_events);
         if !known.is_empty() {
             return Ok(known);
@@ -84,6 +126,10 @@ impl Reader {
             let after = commit.head();
             read.push(Arc::new(Read { before, after, events: decoded(&commit)? }));
             before = after;
+        }
+        if let Some((last, newest)) = read.last().and_then(|last| Some((last, last.events.last()?)))
+        {
+            self.note_newest(last.after.number, newest.recorded_at);
         }
         Ok(read)
     }
@@ -140,4 +186,9 @@ pub fn newest_recorded_at(journal: &dyn Journal, number: CommitNumber) -> Option
     let commits = journal.read(before, 1).ok()?;
     let last = commits.first()?.decisions.last()?.events.last()?;
     serde_json::from_str::<Time>(last).ok().map(|it| it.recorded_at)
+}
+
+/// A panic leaves nothing half-done behind these locks: at worst a commit is read again.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

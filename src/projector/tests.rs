@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal::MemoryJournal;
 
+mod gate;
+mod rebuild;
+
 const SOON: Duration = Duration::from_secs(20);
 
 fn uuid<T: std::str::FromStr>(n: u64) -> T {
@@ -215,11 +218,12 @@ fn a_stopped_view_goes_on_where_it_stood() {
     for status in views.status() {
         let it = ViewStatus {
             name: status.name,
-            version: 1,
+            version: if status.name == ViewName::OrderList { 2 } else { 1 },
             position: head,
             lag_events: 0,
             lag_ms: Some(0),
             rebuilding: false,
+            rebuild: None,
             writes: 0,
             error: None,
         };
@@ -339,10 +343,10 @@ fn an_event_that_does_not_fit_stops_its_view_alone() {
         assert_eq!(reached.is_ok(), fits, "{reached:?}");
     }
     block_on(projectors.stop());
-    let aside = |name: &str| folder.path().join(format!("{name}.v1.damaged-1")).exists();
+    let aside = |name: &str| folder.path().join(format!("{name}.damaged-1")).exists();
     drop(views);
     let (_, projectors) = start(&journal, &folder);
-    assert!(aside("order_detail") && aside("order_list") && !aside("wallets"));
+    assert!(aside("order_detail.v1") && aside("order_list.v2") && !aside("wallets.v1"));
     block_on(projectors.stop());
 }
 
@@ -368,4 +372,27 @@ fn commits_near_the_end_are_decoded_once_for_all() {
     let elsewhere = Head { hash: Digest([7; 32]), ..head };
     assert!(matches!(reader.after(&elsewhere), Err(JournalError::Chain(_))));
     assert!(reader.after(&journal.head().borrow()).unwrap().is_empty());
+}
+
+#[test]
+fn views_are_found_by_their_names() {
+    for view in ViewName::ALL {
+        assert_eq!(view.as_str().parse(), Ok(view));
+    }
+    let unknown = "orders".parse::<ViewName>().unwrap_err().to_string();
+    assert!(unknown.starts_with("there is no view orders"));
+    for view in ViewName::ALL {
+        assert!(unknown.contains(view.as_str()), "{view} is missing in {unknown}");
+    }
+}
+
+#[test]
+fn a_rebuild_says_how_long_it_takes() {
+    let pace = status::Pace::begin(Position(100));
+    let none = pace.rebuild(2, Position(100), Position(1100));
+    assert_eq!((none.events_done, none.events_total, none.left), (100, 1100, None));
+    let half = pace.rebuild(2, Position(600), Position(1100));
+    let all = pace.rebuild(2, Position(1100), Position(1100));
+    assert!(half.left > Some(Duration::ZERO) && half.events_per_second > 0, "{half:?}");
+    assert_eq!(all.left, Some(Duration::ZERO));
 }

@@ -25,6 +25,28 @@ use super::{
 };
 
 #[tokio::test]
+async fn a_journal_that_is_taken_away_takes_nothing_more() {
+    for whole_folder in [false, true] {
+        let (_folder, data) = folder();
+        let docket = Process::start(&data, &[("DOCKET_FAIL_AFTER", "500ms")]);
+        let client = docket.client();
+        let mut keeper = Keeper::new(&client).await;
+        if whole_folder {
+            fs::remove_dir_all(&data).unwrap();
+        } else {
+            fs::rename(data.join("journal.sqlite"), data.join("elsewhere")).unwrap();
+        }
+        is_storage_trouble(&keeper.try_order(&client).await, json!({ "order_id": "" }));
+        let ready = get(&client, "/readyz").await;
+        assert_eq!(ready.status, 503, "{ready:?}");
+        let reason = ready.body["reason"].as_str().unwrap();
+        assert!(reason.contains("was moved, replaced or deleted"), "{reason}");
+        drop(client);
+        assert_eq!(docket.ended().status.code(), Some(1));
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_ends_docket_and_loses_nothing() {
     let (_folder, data) = folder();
     let limits = [("DOCKET_JOURNAL_PAGES_MAX", "60"), ("DOCKET_FAIL_AFTER", "2s")];

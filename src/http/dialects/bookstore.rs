@@ -15,6 +15,7 @@ use axum::{
 };
 use events::Channel;
 use serde_json::{Map, Value, json};
+use tokio::sync::SemaphorePermit;
 
 mod accounts;
 mod buyer;
@@ -26,7 +27,11 @@ mod seller;
 use call::Call;
 use failure::Failure;
 
-use super::super::{App, incoming::Incoming};
+use super::super::{
+    App,
+    access::{Row, Who},
+    incoming::Incoming,
+};
 
 /// What a site may set about this dialect. Not journaled.
 #[derive(Debug, Clone)]
@@ -72,6 +77,7 @@ struct Route {
     path: &'static str,
     operation: Operation,
     get: bool,
+    who: &'static [Who],
     empty: fn() -> Value,
 }
 
@@ -132,25 +138,29 @@ fn routes() -> Vec<Route> {
     let order_list = || json!({ "order_list": [] });
     let details = || json!({ "order_detail_list": [] });
     let books = || json!({ "pages": 0, "book_list": [] });
-    let command = |path, operation| Route { path, operation, get: false, empty: none };
-    let query = |path, operation, empty| Route { path, operation, get: true, empty };
+    let own = &[Who::Account][..];
+    let command = |path, operation| Route { path, operation, get: false, who: own, empty: none };
+    let open = |path, operation| Route { who: &[Who::Public], ..command(path, operation) };
+    let sells = |path, operation| Route { who: &[Who::Seller], ..command(path, operation) };
+    let query = |path, operation, empty| Route { path, operation, get: true, who: own, empty };
     let search = |path, by, within| Route {
         path,
         operation: Operation::Search(Search { by, within }),
         get: true,
+        who: own,
         empty: books,
     };
     vec![
-        command("/auth/register", Operation::Register),
+        open("/auth/register", Operation::Register),
         command("/auth/unregister", Operation::Unregister),
-        Route { empty: || json!({ "token": "" }), ..command("/auth/login", Operation::Login) },
+        Route { empty: || json!({ "token": "" }), ..open("/auth/login", Operation::Login) },
         command("/auth/logout", Operation::Logout),
         command("/auth/password", Operation::Password),
         command("/seller/create_store", Operation::CreateStore),
-        command("/seller/add_book", Operation::AddBook),
-        command("/seller/add_stock_level", Operation::AddStockLevel),
-        command("/seller/delivery_book", Operation::Deliver),
-        command("/seller/deliver_book", Operation::Deliver),
+        sells("/seller/add_book", Operation::AddBook),
+        sells("/seller/add_stock_level", Operation::AddStockLevel),
+        sells("/seller/delivery_book", Operation::Deliver),
+        sells("/seller/deliver_book", Operation::Deliver),
         Route {
             empty: || json!({ "order_id": "" }),
             ..command("/buyer/new_order", Operation::NewOrder)
@@ -179,6 +189,16 @@ fn routes() -> Vec<Route> {
 /// Every path of the dialect, and whether it takes GET beside POST.
 pub fn paths() -> impl Iterator<Item = (&'static str, bool)> {
     routes().into_iter().map(|route| (route.path, route.get))
+}
+
+/// The rows of the dialect in the table of routes. Every one is checked call by call: this
+/// dialect's tokens and passwords come in its own headers and fields.
+pub fn rows() -> impl Iterator<Item = Row> {
+    routes().into_iter().flat_map(|route| {
+        let row = move |method| Row { face: "bookstore", method, path: route.path, who: route.who };
+        let methods = if route.get { &["GET", "POST"][..] } else { &["POST"] };
+        methods.iter().map(move |method| row(method))
+    })
 }
 
 /// The routes of the dialect.
@@ -243,7 +263,11 @@ async fn answer(app: &Arc<App>, route: &Route, request: Request) -> Reply {
         Operation::AddBook => settings.book_bytes_max,
         _ => app.settings.body_bytes_max,
     };
-    let request = Incoming::read(request, bytes_max, app.settings.receive_within).await?;
+    let _place = match route.operation {
+        Operation::AddBook => Some(place_for_large(app).await?),
+        _ => None,
+    };
+    let request = Incoming::read(request, bytes_max, &app.settings).await?;
     let call = Call::read(app, settings, route.operation, request)?;
     match route.operation {
         Operation::Register => accounts::register(call).await,
@@ -265,6 +289,14 @@ async fn answer(app: &Arc<App>, route: &Route, request: Request) -> Reply {
         Operation::QueryOrderState => queries::query_order_state(call).await,
         Operation::QueryOrderDetail => queries::query_order_detail(call).await,
         Operation::Search(search) => queries::search(call, search).await,
+    }
+}
+
+/// Pictures are large, so only a few calls that may bring some are read at once.
+async fn place_for_large(app: &App) -> Result<SemaphorePermit<'_>, Failure> {
+    match tokio::time::timeout(app.settings.receive_within, app.large_bodies.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(Failure::busy("too many large requests; try again soon")),
     }
 }
 

@@ -137,7 +137,7 @@ async fn five_wrong_passwords_are_enough() {
         → 200 {"message":"ok"}
         POST /auth/login / [from: 10.0.0.2] {"user_id":"ann","password":"pw-ann","terminal":"t"}
         → 200 {"message":"ok","token":"<token4>"}
-        # A right one forgives the wrong ones before it, at its own address.
+        # A right one does not forgive the wrong ones before it: others may share the address.
         POST /auth/login / {"user_id":"bob","password":"1","terminal":"t"}
         → 401 {"message":"authorization fail.","token":""}
         POST /auth/login / {"user_id":"bob","password":"2","terminal":"t"}
@@ -151,7 +151,7 @@ async fn five_wrong_passwords_are_enough() {
         POST /auth/login / {"user_id":"bob","password":"1","terminal":"t"}
         → 401 {"message":"authorization fail.","token":""}
         POST /auth/login / {"user_id":"bob","password":"2","terminal":"t"}
-        → 401 {"message":"authorization fail.","token":""}
+        → 429 {"message":"too many wrong passwords; try again in … s","token":""}
     "#]])
     .await;
 }

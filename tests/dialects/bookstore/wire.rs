@@ -68,3 +68,19 @@ fn a_request_that_is_no_good_is_answered_all_the_same() {
         assert!(body.contains("\"message\":\"") && body.contains("\"order_id\":\"\""), "{answer}");
     }
 }
+
+#[test]
+fn a_client_that_has_said_all_it_has_to_say_hears_the_answer() {
+    let (_folder, data) = folder();
+    let process = Process::start(&data, &[]);
+    let mut stream = TcpStream::connect(process.base.trim_start_matches("http://")).unwrap();
+    let body = r#"{"user_id":"ann","password":"x"}"#;
+    let length = body.len();
+    let head = format!("POST /auth/register HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+}

@@ -5,8 +5,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    super::super::passwords::{LOGIN, PASSWORD, TERMINAL},
     Answer, Reply,
-    call::{Call, LOGIN, PASSWORD, TERMINAL},
+    call::Call,
     failure::{Failure, Named},
 };
 use crate::{

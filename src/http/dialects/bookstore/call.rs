@@ -11,6 +11,7 @@ use super::super::super::{
     fields::{Bad, Fields},
     incoming::Incoming,
     lockout::Attempt,
+    passwords::{LOGIN, PASSWORD},
 };
 use super::{
     Answer, Operation, Settings,
@@ -22,11 +23,6 @@ use crate::{
     keys,
     projector::ViewName,
 };
-
-/// What a sealed field of this dialect is.
-pub(super) const LOGIN: &str = "login";
-pub(super) const PASSWORD: &str = "password";
-pub(super) const TERMINAL: &str = "terminal";
 
 /// What a decision's header and envelope take beside the one field that may be large.
 const BESIDE_BYTES: usize = 4096;

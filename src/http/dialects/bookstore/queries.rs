@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{domain::Credential, projector::ViewName};
 
+/// How far into what it finds a search may begin.
+const FIRST_MAX: usize = 10_000;
+
 /// A way to search for books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Search {
@@ -101,8 +104,8 @@ pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
     };
     let wanted = call.fields.text(field)?.to_lowercase();
     let first = call.fields.integer_or("first", 1)?;
-    let first = usize::try_from(first).ok().filter(|first| *first > 0);
-    let first = first.ok_or_else(|| call.fields.bad("first", "must be at least 1"))?;
+    let first = usize::try_from(first).ok().filter(|first| (1..=FIRST_MAX).contains(first));
+    let first = first.ok_or_else(|| call.fields.bad("first", "must be from 1 to 10000"))?;
     let store: Option<StoreId> = match search.within {
         Within::All => None,
         Within::Store => Some(call.fields.name("store_id")?),
@@ -112,10 +115,11 @@ pub(super) async fn search(call: Call<'_>, search: Search) -> Reply {
         return Err(Failure::unauthorised());
     }
     let position = call.fresh(ViewName::Catalogue).await?;
-    let _turn = call.search_turn().await?;
+    let turn = call.search_turn().await?;
     let (channel, size) = (call.channel().clone(), call.settings.page_size);
     let catalogue = call.app.views.catalogue.clone();
     let looking = move || {
+        let _held = turn; // Until the search ends, also when its caller has gone away.
         if let Some(store) = &store
             && catalogue.store(&channel, store)?.is_none()
         {

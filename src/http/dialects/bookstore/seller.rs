@@ -14,6 +14,9 @@ use super::{
 };
 use crate::domain::{Action, Credential, lifecycle::Word};
 
+/// How many pictures a book may have.
+const PICTURES_MAX: usize = 100;
+
 pub(super) async fn create_store(call: Call<'_>) -> Reply {
     let user = call.user()?;
     let store = call.fields.name("store_id")?;
@@ -41,10 +44,13 @@ pub(super) async fn add_book(call: Call<'_>) -> Reply {
     let bytes = serde_json::to_string(&listing).map_or(usize::MAX, |json| json.len());
     call.fits("book_info", bytes)?; // The pictures are kept elsewhere.
     let credential = call.by_token(&user);
-    listing.pictures = if user.account.is_some() && credential != Credential::Failed {
-        kept(&call, pictures).await?
-    } else {
-        Vec::new() // The command is refused; nothing of it is kept.
+    let seller = user.account.as_ref().filter(|_| credential != Credential::Failed);
+    let credentials = call.app.engine.credentials();
+    listing.pictures = match seller {
+        Some(seller) if credentials.sells_in(seller.id, &listing.store) => {
+            kept(&call, pictures).await?
+        }
+        Some(_) | None => Vec::new(), // The command is refused; nothing of it is kept.
     };
     let named = Named { user: &user.name, ..Named::default() };
     let action = Action::AddListing(Box::new(listing));
@@ -110,7 +116,11 @@ fn described(fields: &Fields, store: StoreId) -> Result<(ListingAdded, Vec<Vec<u
     if info.has("pages") {
         attributes.insert("pages".to_owned(), Value::from(info.integer("pages")?));
     }
-    let pictures = info.texts("pictures")?.into_iter().enumerate().map(|(n, text)| {
+    let pictures = info.texts("pictures")?;
+    if pictures.len() > PICTURES_MAX {
+        return Err(info.bad("pictures", format!("must be at most {PICTURES_MAX}")));
+    }
+    let pictures = pictures.into_iter().enumerate().map(|(n, text)| {
         STANDARD.decode(text).map_err(|_| info.bad(&format!("pictures[{n}]"), "is not base64"))
     });
     let listing = ListingAdded {

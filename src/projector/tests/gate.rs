@@ -1,0 +1,88 @@
+//! Stores that a test holds up, or has panic.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError},
+};
+
+use projections::{Change, Error, Pair, SledStore, Store};
+
+/// What becomes of the writes to one folder.
+#[derive(Clone, Copy)]
+pub enum Writes {
+    /// So many are let through, and the next one waits.
+    Only(u64),
+    /// They panic.
+    Panic,
+}
+
+/// By folder: an opener has no state of its own. Folders that are not here are left alone.
+static WRITES: Mutex<BTreeMap<PathBuf, Writes>> = Mutex::new(BTreeMap::new());
+static CHANGED: Condvar = Condvar::new();
+
+/// Sets what becomes of the writes to a folder; `None` lets all through.
+pub fn set(folder: &Path, writes: Option<Writes>) {
+    let mut all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+    match writes {
+        Some(writes) => drop(all.insert(folder.to_owned(), writes)),
+        None => drop(all.remove(folder)),
+    }
+    CHANGED.notify_all();
+}
+
+/// Waits until what was let through is used up.
+pub fn used_up(folder: &Path) {
+    let all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let waits = |all: &mut BTreeMap<_, _>| !matches!(all.get(folder), Some(Writes::Only(0)));
+    let waited = CHANGED.wait_timeout_while(all, super::SOON, waits);
+    assert!(!waited.unwrap_or_else(PoisonError::into_inner).1.timed_out(), "nobody writes");
+}
+
+/// Opens a store whose writes can be held up.
+pub fn open(path: &Path, cache_bytes: u64) -> Result<Box<dyn Store>, Error> {
+    Ok(Box::new(Gated { store: SledStore::open(path, cache_bytes)?, folder: path.to_owned() }))
+}
+
+struct Gated {
+    store: Box<dyn Store>,
+    folder: PathBuf,
+}
+
+impl Store for Gated {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.store.get(key)
+    }
+
+    fn range<'a>(
+        &'a self,
+        range: Range<&[u8]>,
+    ) -> Box<dyn Iterator<Item = Result<Pair, Error>> + 'a> {
+        self.store.range(range)
+    }
+
+    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error> {
+        let mut all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match all.get_mut(&self.folder) {
+                None => break,
+                Some(Writes::Panic) => panic!("as the test wants it"),
+                Some(Writes::Only(0)) => {
+                    all = CHANGED.wait(all).unwrap_or_else(PoisonError::into_inner);
+                }
+                Some(Writes::Only(left)) => {
+                    *left -= 1;
+                    CHANGED.notify_all();
+                    break;
+                }
+            }
+        }
+        drop(all);
+        self.store.write(changes)
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        self.store.flush()
+    }
+}

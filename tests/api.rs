@@ -1,0 +1,18 @@
+//! The native API, as its clients see it.
+
+#![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
+
+mod support;
+
+mod api {
+    mod authorisation;
+    mod bad;
+    mod channels;
+    mod document;
+    mod forgetting;
+    mod keys;
+    mod life;
+    mod pages;
+    mod talk;
+    mod tokens;
+}
