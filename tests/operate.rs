@@ -75,6 +75,15 @@ async fn tokens_life_cycles_and_views_of_a_docket_that_runs() {
     let file = changed(folder.path(), 1);
     assert!(err(&run(&["lifecycle", "adopt", &file])).contains("not newer than 2"));
 
+    let get = async |path: &str| {
+        running.client().send(axum::http::Method::GET, path, &[], "").await.unwrap()
+    };
+    let ready = get("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.body["status"]), (200, &json!("ready")));
+    for view in ready.body["views"].as_array().unwrap() {
+        assert!(view["lag_events"].is_u64() && view["lag_seconds"].is_number(), "{view}");
+    }
+
     let listed = out(&run(&["views", "list"]));
     for view in ["order_detail", "order_list", "wallets", "catalogue"] {
         assert!(listed.contains(view), "{listed}");
