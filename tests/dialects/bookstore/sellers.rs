@@ -1,8 +1,11 @@
 //! `/seller`: stores, books, stock, deliveries.
 
+use docket::node::Parts;
 use expect_test::expect;
+use serde_json::json;
 
 use super::talk::check;
+use crate::support::{Shop, folder};
 
 #[tokio::test]
 async fn create_store() {
@@ -224,4 +227,25 @@ async fn deliver_book() {
         → 520 {"message":"already delivered or take delivery"}
     "#]])
     .await;
+}
+
+#[tokio::test]
+async fn a_refused_book_leaves_no_pictures() {
+    let (_folder, data) = folder();
+    let shop = Shop::start(&data, "", Parts::default()).await.unwrap();
+    let (sam, eve) = (shop.user("sam").await, shop.user("eve").await);
+    let store = json!({ "user_id": "sam", "store_id": "s" });
+    assert_eq!(shop.post("/seller/create_store", &sam, store).await.code, 200);
+    let book = |user: &str, store: &str| {
+        let info = json!({ "id": "a", "price": 1, "pictures": ["aGVsbG8="] });
+        json!({ "user_id": user, "store_id": store, "book_info": info })
+    };
+    let pictures = || std::fs::read_dir(data.join("blobs")).unwrap().count();
+    for (user, store, code) in [("eve", "s", 401), ("eve", "nowhere", 513)] {
+        assert_eq!(shop.post("/seller/add_book", &eve, book(user, store)).await.code, code);
+        assert_eq!(pictures(), 0, "{user} {store}");
+    }
+    assert_eq!(shop.post("/seller/add_book", &sam, book("sam", "s")).await.code, 200);
+    assert_eq!(pictures(), 1);
+    shop.stop().await;
 }
