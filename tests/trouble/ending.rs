@@ -15,7 +15,7 @@ use docket::{
 use serde_json::json;
 
 use super::{
-    Keeper, new_order,
+    Keeper, get, new_order,
     support::{Process, folder},
 };
 
@@ -93,7 +93,7 @@ async fn an_end_in_good_order_answers_everything_that_was_accepted() {
     // One who has said half of what there is to say.
     let half = Half::sent(&docket.base, &keeper.token);
     let idle = TcpStream::connect(address(&docket.base)).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    under_load(&docket.client()).await;
 
     docket.signal();
     let since = Instant::now();
@@ -245,4 +245,14 @@ fn nobody_else_is_let_in(base: &str) {
 
 fn address(base: &str) -> &str {
     base.strip_prefix("http://").unwrap()
+}
+
+/// Waits until a hundred orders, about, have been recorded meanwhile.
+async fn under_load(client: &Client) {
+    let position =
+        async || get(client, "/readyz").await.body["position"].as_u64().unwrap_or_default();
+    let (before, since) = (position().await, Instant::now());
+    while position().await < before + 100 {
+        assert!(since.elapsed() < Duration::from_secs(30), "nobody places orders");
+    }
 }
