@@ -13,6 +13,7 @@ mod api {
     mod keys;
     mod life;
     mod pages;
+    mod reach;
     mod talk;
     mod tokens;
 }

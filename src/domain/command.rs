@@ -218,6 +218,9 @@ pub struct Place {
     pub store: StoreId,
     /// What and how many. Lines of one thing become one, at the place of the first.
     pub lines: Vec<(Sku, i64)>,
+    /// For whom; the calling account itself where it is not said. Who may place for others is for
+    /// the life cycle's rows to say.
+    pub buyer: Option<AccountId>,
     /// How it reaches the buyer.
     pub kind: Kind,
     /// How it is to be paid.

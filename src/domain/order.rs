@@ -26,20 +26,26 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     fits(rules, &lines)?;
 
     let facets = Facets { kind: place.kind, method: place.method, ..Facets::default() };
-    let search = || next(rules, None, &facets, Word::Place, &[By::Buyer]);
+    let roles = placers(it, place);
+    let search = || next(rules, None, &facets, Word::Place, &roles);
     let price = || priced(open_store(it, &place.store)?, &lines);
     let (mut found, mut prices) = (None, None);
     for check in rules.lifecycle.checks(Word::Place) {
         match check {
             Check::Account => drop(it.account()?),
-            Check::Credential => it.authentic()?,
+            Check::Credential => {
+                it.authentic()?;
+                if !is_for(rules, Word::Place, &roles) {
+                    return Err(Rejection::Forbidden);
+                }
+            }
             Check::Store => drop(open_store(it, &place.store)?),
             Check::Lines => prices = Some(price()?),
             Check::Phase => found = Some(search()?),
             Check::Known | Check::Own | Check::Funds => {}
         }
     }
-    let (buyer, _) = it.proven()?;
+    let buyer = buyer(it, place)?;
     let next = found.map_or_else(search, Ok)?;
     let lines = prices.map_or_else(price, Ok)?;
     if it.world.orders.contains_key(&place.order) || channel.numbers.contains(&place.number) {
@@ -111,9 +117,7 @@ pub(super) fn step(
             Check::Known => drop(find()?),
             Check::Own => {
                 find()?;
-                let mut may = rules.lifecycle.roles(word).peekable();
-                // A command that the channel does not have is nobody's: no phase allows it.
-                if may.peek().is_some() && !may.any(|role| roles.contains(&role)) {
+                if !is_for(rules, word, &roles) {
                     return Err(Rejection::NotOwn);
                 }
             }
@@ -309,18 +313,50 @@ fn priced(store: &Store, lines: &[(Sku, i64)]) -> Result<Vec<Line>, Rejection> {
 
 /// All that the caller is to this order.
 fn roles(it: &Deciding<'_>, order: &Order) -> Vec<By> {
+    roles_towards(it, &order.store, Some(order.buyer))
+}
+
+/// What the caller is to an order that it places: its buyer where it names no other.
+fn placers(it: &Deciding<'_>, place: &Place) -> Vec<By> {
+    let own = match &it.command.caller {
+        Caller::Somebody { account, .. } => *account,
+        Caller::System | Caller::Timer | Caller::Login(_) | Caller::Token { .. } => None,
+    };
+    roles_towards(it, &place.store, place.buyer.or(own))
+}
+
+/// For whom an order is placed: whom the caller names, else the caller itself.
+fn buyer(it: &Deciding<'_>, place: &Place) -> Result<AccountId, Rejection> {
+    let own = it.account()?.map(|(id, _)| id);
+    let none = || Rejection::Invalid { field: "buyer", reason: "must say for whom".into() };
+    let buyer = place.buyer.or(own).ok_or_else(none)?;
+    let known = it.world.accounts.get(&buyer);
+    match known.filter(|account| account.channel == it.command.channel) {
+        Some(_) => Ok(buyer),
+        None => Err(Rejection::BuyerUnknown { buyer }),
+    }
+}
+
+/// Whether a command is for one of these roles in any phase at all. One that the channel does not
+/// have is nobody's: no phase allows it.
+fn is_for(rules: &InForce, word: Word, roles: &[By]) -> bool {
+    let mut may = rules.lifecycle.roles(word).peekable();
+    may.peek().is_none() || may.any(|role| roles.contains(&role))
+}
+
+fn roles_towards(it: &Deciding<'_>, store: &StoreId, buyer: Option<AccountId>) -> Vec<By> {
     match &it.command.caller {
         Caller::Timer => vec![By::Timer],
         Caller::System => vec![By::Operator],
         Caller::Token { token, .. } => {
-            let here = |token: &Token| token.store.as_ref().is_none_or(|it| *it == order.store);
+            let here = |token: &Token| token.store.as_ref().is_none_or(|it| it == store);
             let token = it.token(*token).ok().filter(|token| here(token));
             token.and_then(|token| by_role(token.role)).into_iter().collect()
         }
         Caller::Login(_) | Caller::Somebody { account: None, .. } => Vec::new(),
         Caller::Somebody { account: Some(account), .. } => {
-            let sells = it.store(&order.store).is_some_and(|store| store.owner == *account);
-            let buyer = (order.buyer == *account).then_some(By::Buyer);
+            let sells = it.store(store).is_some_and(|store| store.owner == *account);
+            let buyer = (buyer == Some(*account)).then_some(By::Buyer);
             buyer.into_iter().chain(sells.then_some(By::Seller)).collect()
         }
     }

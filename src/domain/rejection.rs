@@ -1,6 +1,6 @@
 //! The domain saying no. Expected, compared in tests, told to the caller by its dialect.
 
-use events::{OrderId, Phase, Sku, StoreId, TokenName};
+use events::{AccountId, OrderId, Phase, Sku, StoreId, TokenName};
 
 use super::lifecycle::Word;
 
@@ -10,6 +10,12 @@ pub enum Rejection {
     /// The account named is nobody's.
     #[error("no such account")]
     AccountUnknown,
+    /// The account for which an order is placed is nobody's, or of another channel.
+    #[error("no such account: {buyer}")]
+    BuyerUnknown {
+        /// As named.
+        buyer: AccountId,
+    },
     /// The login name is somebody's.
     #[error("the login name is taken")]
     LoginTaken,

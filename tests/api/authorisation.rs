@@ -39,7 +39,7 @@ fn the_public_routes_are_these() {
 fn each_route_is_one_line_of_the_table() {
     let lines: Vec<_> = access::table().iter().map(ToString::to_string).collect();
     assert!(lines.contains(
-        &"POST    /v1/orders                                 v1         account".to_owned()
+        &"GET     /v1/wallet                                 v1         account".to_owned()
     ));
     assert!(lines.iter().all(|line| line.split_whitespace().count() >= 4));
     let mut calls: Vec<_> = access::table().iter().map(|row| (row.method, row.path)).collect();

@@ -160,6 +160,14 @@ impl Town {
         }
     }
 
+    /// Brings a life cycle into force.
+    pub async fn adopt(&self, channel: &str, text: &str) {
+        let path = format!("/v1/lifecycles/{channel}");
+        let headers = [("content-type", "application/toml")];
+        let answer = self.send(Method::PUT, &path, &self.operator, &headers, text.to_owned()).await;
+        assert_eq!(answer.code, 200, "{answer:?}");
+    }
+
     pub async fn charge(&self, account: &str, minor: i64) {
         let body = json!({ "amount": { "minor": minor, "currency": "CNY" } });
         self.ok(&format!("POST /v1/accounts/{account}/wallet"), &self.operator, body).await;

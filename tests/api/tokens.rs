@@ -84,6 +84,9 @@ async fn every_role_may_what_it_is_for() {
         ("operator", json!({})),
     ];
     let charge = json!({ "amount": { "minor": 1, "currency": "CNY" } });
+    let order_for_ann = json!({
+        "store": "corner", "buyer": ann_id, "lines": [{ "sku": "a", "quantity": 1 }],
+    });
     // In the order of the roles.
     let calls = [
         ("GET /v1/orders", Value::Null, [200, 200, 200, 200, 200, 403, 200, 200, 200, 200]),
@@ -136,7 +139,7 @@ async fn every_role_may_what_it_is_for() {
         ("GET /v1/tokens", Value::Null, [403, 403, 403, 403, 403, 403, 403, 403, 403, 200]),
         ("GET /v1/views", Value::Null, [200, 403, 403, 403, 403, 403, 403, 403, 403, 200]),
         ("POST /v1/stores", json!({ "store": "x" }), [403; 10]),
-        ("POST /v1/orders", json!({ "store": "corner", "lines": [] }), [403; 10]),
+        ("POST /v1/orders", order_for_ann, [403; 10]),
         ("GET /v1/wallet", Value::Null, [403; 10]),
         ("GET /v1/accounts/me", Value::Null, [403; 10]),
         ("DELETE /v1/sessions/current", Value::Null, [403; 10]),

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::passwords::{LOGIN, PASSWORD, TERMINAL},
+    super::{
+        checked::Checked,
+        passwords::{LOGIN, PASSWORD, TERMINAL},
+    },
     body::Whole,
     call::{Call, off_thread, wrong_password},
     problem::{Problem, TAKEN},
@@ -227,8 +230,8 @@ pub(super) async fn open_session(call: Call, body: NewSession) -> Reply<MadeSess
     let login = call.app.keys.lookup(&channel, LOGIN, &body.login.0);
     let known = call.app.engine.credentials().by_login(&channel, login);
     let known = known.ok_or_else(wrong_password)?;
-    let checked = call.by_password(&known, &body.password.0).await?;
-    if checked.right.is_none() {
+    let checked = call.by_password(&known, &body.password.0, None).await?;
+    if !checked.proves() {
         return Err(wrong_password());
     }
     let terminal = match body.terminal {
@@ -239,7 +242,7 @@ pub(super) async fn open_session(call: Call, body: NewSession) -> Reply<MadeSess
     let token = call.app.tokens.issue(known.id, call.app.engine.now(), lives);
     let action =
         Action::OpenSession { token: token.digest, expires_at: token.expires_at, terminal };
-    let caller = Caller::Somebody { account: Some(known.id), credential: checked.credential(None) };
+    let caller = Caller::Somebody { account: Some(known.id), credential: checked.credential };
     let command = call.command(&channel, caller, action);
     let accepted = call.submit_as(command, KeyOwner::Account, Vec::new()).await?;
     let (expires_at, account) = (token.expires_at, known.id);
@@ -260,7 +263,7 @@ pub(super) async fn change_password(call: Call, body: OtherPassword) -> Reply<Em
     let (checked, caller) = proven(&call, &known, &body.old.0).await?;
     // Where the old one is wrong the command is refused, unless it is a repeated one: then the new
     // password is in force already, and no hash is wanted.
-    let password = if checked.right.is_some() {
+    let password = if checked.proves() {
         let hash = call.app.passwords.hash(&body.new.0).await?;
         call.sealed(known.id, PASSWORD, hash).await?
     } else {
@@ -424,12 +427,12 @@ async fn proven(
     call: &Call,
     known: &KnownAccount,
     password: &str,
-) -> Result<(super::call::Checked, Caller), Problem> {
+) -> Result<(Checked, Caller), Problem> {
     let session = match call.caller() {
         Caller::Somebody { credential: Credential::Verified { session, .. }, .. } => session,
-        _ => return Ok((super::call::Checked::default(), call.caller())),
+        _ => return Ok((Checked::unproven(), call.caller())),
     };
-    let checked = call.by_password(known, password).await?;
-    let credential = checked.credential(session);
-    Ok((checked, Caller::Somebody { account: Some(known.id), credential }))
+    let checked = call.by_password(known, password, session).await?;
+    let caller = Caller::Somebody { account: Some(known.id), credential: checked.credential };
+    Ok((checked, caller))
 }

@@ -6,7 +6,7 @@ use events::{AccountId, Channel, CommandId, Digest, Position, WrappedKey};
 use uuid::Uuid;
 
 use super::{
-    super::{App, access::Bearer, incoming::Incoming, lockout::Attempt, passwords},
+    super::{App, access::Bearer, checked::Checked, incoming::Incoming},
     cursor::List,
     problem::Problem,
     query::Query,
@@ -32,14 +32,6 @@ pub(super) struct Call {
     pub(super) path: HashMap<String, String>,
     /// The path with its query, as sent.
     pub(super) target: String,
-}
-
-/// What came of looking at a password.
-#[derive(Default)]
-pub(super) struct Checked {
-    /// The version of the password that was the right one.
-    pub(super) right: Option<u64>,
-    attempt: Option<Attempt>,
 }
 
 impl Call {
@@ -200,27 +192,14 @@ impl Call {
         self.route.keyed && matches!(self.request.idempotency_key(), Ok(Some(_)))
     }
 
-    /// Whether a password is an account's. A wrong one counts against the login and the caller's
-    /// address; say [`Checked::settle`] what came of the command.
+    /// What a password proves of an account, beside the session that is proven already.
     pub(super) async fn by_password(
         &self,
         account: &KnownAccount,
         password: &str,
+        session: Option<Digest>,
     ) -> Result<Checked, Problem> {
-        let attempt = self.app.lockout.check(account.login, self.request.address).await?;
-        let ring = self.app.keys.clone();
-        let open = move |sealed: &events::Sealed| ring.open(sealed, passwords::PASSWORD);
-        match self.app.passwords.verify(&account.password, open, password).await {
-            Ok(true) => {
-                attempt.succeeded();
-                Ok(Checked { right: Some(account.password_version), attempt: None })
-            }
-            Ok(false) => Ok(Checked { right: None, attempt: Some(attempt) }),
-            Err(error) => {
-                attempt.unused();
-                Err(error.into())
-            }
-        }
+        self.app.check_password(account, password, self.request.address, session).await
     }
 
     /// Seals a text of a recorded account, off the async threads.
@@ -253,25 +232,6 @@ impl Call {
     /// Where the page before ended, as the cursor that came along says.
     pub(super) fn after(&self, list: &List<'_>) -> Result<Option<Vec<u8>>, Problem> {
         self.query.text("cursor").map(|cursor| list.read(cursor)).transpose()
-    }
-}
-
-impl Checked {
-    /// The credential of a session whose account has proven its password, too.
-    pub(super) fn credential(&self, session: Option<Digest>) -> Credential {
-        match self.right {
-            Some(password) => Credential::Verified { session, password: Some(password) },
-            None => Credential::Failed,
-        }
-    }
-
-    /// A wrong password in a repeated request whose first was accepted is nobody guessing.
-    pub(super) fn settle<T>(self, reply: &Result<T, Problem>) {
-        let Some(attempt) = self.attempt else { return };
-        match reply {
-            Ok(_) => attempt.unused(),
-            Err(_) => attempt.failed(),
-        }
     }
 }
 

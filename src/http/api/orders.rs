@@ -37,6 +37,9 @@ pub(super) struct NewOrder {
     /// What; lines of one thing become one.
     #[schemars(length(min = 1))]
     lines: Vec<NewLine>,
+    /// For whom; the caller where it is not said. Who may place orders for others, and must say for
+    /// whom, is for the channel's life cycle to say.
+    buyer: Option<AccountId>,
     /// How it reaches the buyer; physical where it is not said.
     kind: Option<Kind>,
     /// How it is to be paid; from the wallet where it is not said.
@@ -183,6 +186,7 @@ pub(super) async fn place_order(call: Call, body: NewOrder) -> Reply<PlacedOrder
         number: OrderNumber::new(id.to_string()).expect("a UUID is as long as a name may be"),
         store: body.store,
         lines: body.lines.into_iter().map(|line| (line.sku, line.quantity.0)).collect(),
+        buyer: body.buyer,
         kind: body.kind.unwrap_or(Kind::Physical),
         method: body.method.unwrap_or(Method::Wallet),
     };

@@ -201,6 +201,7 @@ impl Problem {
         let no = |kind| Self::new(kind, text.clone());
         match rejection {
             Rejection::AccountUnknown => Self::no_account(),
+            Rejection::BuyerUnknown { .. } => no(NOT_FOUND).at("buyer").by(Check::Account),
             Rejection::LoginTaken => no(TAKEN).at("login").by(Check::Account),
             Rejection::Unauthenticated => no(UNAUTHENTICATED).by(Check::Credential),
             Rejection::Forbidden => no(FORBIDDEN),

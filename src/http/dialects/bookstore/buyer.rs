@@ -36,6 +36,7 @@ pub(super) async fn new_order(call: Call<'_>) -> Reply {
         number: OrderNumber::new(id.to_string()).expect("a UUID is as long as a name may be"),
         store,
         lines: lines.collect::<Result<_, Bad>>()?,
+        buyer: None,
         kind: Kind::Physical,
         method: Method::Wallet,
     };

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::super::super::{
     App,
+    checked::Checked,
     fields::{Bad, Fields},
     incoming::Incoming,
-    lockout::Attempt,
-    passwords::{LOGIN, PASSWORD},
+    passwords::LOGIN,
 };
 use super::{
     Answer, Operation, Settings,
@@ -45,12 +45,6 @@ pub(super) struct User {
     pub(super) login: Digest,
     /// The account, if the name is somebody's.
     pub(super) account: Option<KnownAccount>,
-}
-
-/// What came of looking at a password.
-pub(super) struct Checked {
-    pub(super) credential: Credential,
-    attempt: Option<Attempt>,
 }
 
 impl<'a> Call<'a> {
@@ -128,36 +122,22 @@ impl<'a> Call<'a> {
         (live == signed).then_some(live)
     }
 
-    /// What a password proves, on top of what is proven already. A wrong one counts against the
-    /// name and the caller's address; say [`Checked::settle`] what came of the command.
+    /// What a password proves, on top of what is proven already.
     pub(super) async fn by_password(
         &self,
         user: &User,
         password: &str,
         so_far: Credential,
     ) -> Result<Checked, Failure> {
-        let Some(account) = user.account.as_ref().filter(|_| so_far != Credential::Failed) else {
-            return Ok(Checked { credential: Credential::Failed, attempt: None });
+        let session = match so_far {
+            Credential::Verified { session, .. } => session,
+            Credential::Waived | Credential::Failed => None,
         };
-        let attempt = self.app.lockout.check(user.login, self.request.address).await?;
-        let ring = self.app.keys.clone();
-        let open = move |sealed: &events::Sealed| ring.open(sealed, PASSWORD);
-        match self.app.passwords.verify(&account.password, open, password).await {
-            Ok(true) => {
-                attempt.succeeded();
-                let session = match so_far {
-                    Credential::Verified { session, .. } => session,
-                    Credential::Waived | Credential::Failed => None,
-                };
-                let password = Some(account.password_version);
-                let credential = Credential::Verified { session, password };
-                Ok(Checked { credential, attempt: None })
+        match &user.account {
+            Some(account) if so_far != Credential::Failed => {
+                self.app.check_password(account, password, self.request.address, session).await
             }
-            Ok(false) => Ok(Checked { credential: Credential::Failed, attempt: Some(attempt) }),
-            Err(error) => {
-                attempt.unused();
-                Err(error.into())
-            }
+            _ => Ok(Checked::unproven()),
         }
     }
 
@@ -252,22 +232,6 @@ impl<'a> Call<'a> {
 impl User {
     pub(super) fn caller(&self, credential: Credential) -> Caller {
         Caller::Somebody { account: self.account.as_ref().map(|it| it.id), credential }
-    }
-}
-
-impl Checked {
-    /// Whether the password was right.
-    pub(super) fn proves(&self) -> bool {
-        self.credential != Credential::Failed
-    }
-
-    /// A wrong password in a repeated request whose first was accepted is nobody guessing.
-    pub(super) fn settle(self, reply: &Result<Accepted, Failure>) {
-        let Some(attempt) = self.attempt else { return };
-        match reply {
-            Ok(_) => attempt.unused(),
-            Err(_) => attempt.failed(),
-        }
     }
 }
 

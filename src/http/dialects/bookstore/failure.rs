@@ -91,7 +91,9 @@ impl Failure {
     fn refused(rejection: Rejection, named: &Named<'_>) -> Self {
         match rejection {
             Rejection::AccountUnknown if named.hides_users => Self::unauthorised(),
-            Rejection::AccountUnknown => Self::unknown_user(named.user),
+            Rejection::AccountUnknown | Rejection::BuyerUnknown { .. } => {
+                Self::unknown_user(named.user)
+            }
             Rejection::LoginTaken => Self::taken_user(named.user),
             Rejection::Unauthenticated | Rejection::Forbidden => Self::unauthorised(),
             Rejection::StoreUnknown { store } => {
