@@ -1,11 +1,13 @@
-//! `docket demo`: one order's whole life through the bookstore API, against a docket in this very
-//! process, each call printed with what it made fact.
+//! `docket demo`: one order's whole life, twice: through the bookstore API and, step by step beside
+//! it, through `/v1`. Both are calls to a docket in this very process, each printed with what it
+//! made fact.
 
-use std::{fmt::Write as _, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
-use events::{CommitNumber, Event, MoneyMove, Recorded, StockMove, StockWord};
-use serde_json::{Value, json};
+use axum::http::Method;
+use events::{CommitNumber, Recorded};
+use serde_json::Value;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
@@ -15,8 +17,17 @@ use crate::{
     node::{self, Parts},
 };
 
-/// How wide JSON is shown, its indent aside.
-const WIDTH: usize = 90;
+mod story;
+mod told;
+
+use told::{entry, fact, shown, without_ids};
+
+const INTRODUCTION: &str = "\
+Sam sells a book and Ann buys it, twice: through the bookstore's API, and through docket's own,
+/v1. Each call is shown with its answer and with what it made fact: the event's position in the
+journal, its kind, the order's phase before and after, the stock and the money it moved. Ids are
+cut short, passwords and tokens left out. The bookstore's calls carry their token in the header
+`token`, those of /v1 in `Authorization: Bearer`.";
 
 /// Runs the demo on a folder that nobody else uses, and writes what happens line by line.
 pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()> {
@@ -25,6 +36,7 @@ pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()
     let node = node::start(&config, Parts::default()).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
     let base = format!("http://{}", listener.local_addr()?);
+    let operator = fs::read_to_string(node::operator_token(folder)?)?.trim().to_owned();
     let journal = Arc::clone(&node.journal);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
@@ -33,16 +45,18 @@ pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()
         };
         node.serve(listener, &config, stopped).await
     });
-    line(&format!(
-        "A docket of its own serves the bookstore API at {base}. Each call is shown with"
-    ));
-    line(
-        "its answer and with what it made fact: the event's position in the journal, its kind, the",
-    );
-    line("order's phase before and after, the stock and the money it moved.\n");
-    let mut demo = Demo { client: Client::new(base), journal, seen: CommitNumber(0), line };
-    demo.seen = demo.journal.head().borrow().number;
-    let outcome = demo.life().await;
+    line(&format!("A docket of its own serves at {base}."));
+    line(&format!("{INTRODUCTION}\n"));
+    let seen = journal.head().borrow().number;
+    let mut demo = Demo {
+        client: Client::new(base),
+        journal,
+        seen,
+        lives: Default::default(),
+        brief: false,
+        line,
+    };
+    let outcome = demo.life(&operator).await;
     let _ = stop.send(()); // It may have ended by itself; the join below tells.
     serving.await.context("the server")?;
     outcome
@@ -51,143 +65,89 @@ pub async fn run(folder: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<()
 struct Demo<F> {
     client: Client,
     journal: Arc<dyn Journal>,
+    /// The newest commit that was told.
     seen: CommitNumber,
+    /// What happened to the order of each face.
+    lives: [Vec<Recorded>; 2],
+    /// Whether bodies are left out, because the like was shown.
+    brief: bool,
     line: F,
 }
 
+/// A call of one of the faces.
+struct Call {
+    method: Method,
+    path: String,
+    header: (&'static str, String),
+    body: Value,
+}
+
+/// The names of the faces.
+const FACES: [&str; 2] = ["bookstore", "/v1"];
+
 impl<F: FnMut(&str)> Demo<F> {
-    async fn life(&mut self) -> anyhow::Result<()> {
-        let who = |name: &str| json!({ "user_id": name, "password": "correct horse" });
-        let login = |name: &str| json!({ "user_id": name, "password": "correct horse", "terminal": "demo" });
-        self.call("Sam opens an account.", "/auth/register", "", who("sam")).await?;
-        let sam = self.call("Sam logs in.", "/auth/login", "", login("sam")).await?;
-        let sam = sam["token"].as_str().unwrap_or_default().to_owned();
-        let store = json!({ "user_id": "sam", "store_id": "corner" });
-        self.call("Sam opens a store.", "/seller/create_store", &sam, store).await?;
-        let book = json!({
-            "user_id": "sam", "store_id": "corner", "stock_level": 5,
-            "book_info": { "id": "b1", "title": "The Ledger", "price": 2500, "tags": ["novel"] },
-        });
-        self.call("Sam puts five copies of a book on the shelf.", "/seller/add_book", &sam, book)
-            .await?;
-        self.call("Ann opens an account.", "/auth/register", "", who("ann")).await?;
-        let ann = self.call("Ann logs in.", "/auth/login", "", login("ann")).await?;
-        let ann = ann["token"].as_str().unwrap_or_default().to_owned();
-        let funds = json!({ "user_id": "ann", "password": "correct horse", "add_value": 10_000 });
-        self.call("Ann puts 100 yuan into her wallet.", "/buyer/add_funds", &ann, funds).await?;
-        let order = json!({
-            "user_id": "ann", "store_id": "corner", "books": [{ "id": "b1", "count": 2 }],
-        });
-        let placed = self.call("Ann orders two copies.", "/buyer/new_order", &ann, order).await?;
-        let order = placed["order_id"].as_str().unwrap_or_default().to_owned();
-        let payment = json!({ "user_id": "ann", "password": "correct horse", "order_id": order });
-        self.call("Ann pays.", "/buyer/payment", &ann, payment).await?;
-        let step = |name: &str| json!({ "user_id": name, "order_id": order });
-        self.call("Sam ships.", "/seller/deliver_book", &sam, step("sam")).await?;
-        self.call("Ann has received the books.", "/buyer/receive_book", &ann, step("ann")).await?;
-        let detail = json!({ "order_id": order });
-        self.call("What is the order like now?", "/buyer/query_order_detail", &ann, detail).await?;
-        let commits = self.journal.head().borrow().number;
-        (self.line)(&format!(
-            "Every step above is in the journal, {commits} commits, each chained to the one before. This"
-        ));
-        (self.line)("docket and its folder are gone now; `docket` alone serves one that stays.");
-        Ok(())
+    /// One step of the story, through both faces; gives their answers.
+    async fn step(&mut self, about: &str, shop: Call, own: Call) -> anyhow::Result<[Value; 2]> {
+        (self.line)(about);
+        let answers = [self.call(0, shop).await?, self.call(1, own).await?];
+        (self.line)("");
+        Ok(answers)
     }
 
-    async fn call(
-        &mut self,
-        about: &str,
-        path: &str,
-        token: &str,
-        body: Value,
-    ) -> anyhow::Result<Value> {
-        (self.line)(about);
-        (self.line)(&format!("  POST {path}"));
-        (self.line)(&format!("       {}", shown(&body)));
-        let answer = self.client.post(path, &[("token", token)], &body).await?;
-        (self.line)(&format!("  {}  {}", answer.status.as_u16(), shown(&answer.body)));
-        ensure!(answer.status.is_success(), "{path} was refused");
-        for fact in self.facts().await? {
-            (self.line)(&format!("       {fact}"));
+    async fn call(&mut self, face: usize, call: Call) -> anyhow::Result<Value> {
+        let Call { method, path, header: (name, token), body } = call;
+        let sent = if body.is_null() { String::new() } else { body.to_string() };
+        let mut lines = format!("  {:<9}  {method} {}", FACES[face], without_ids(&path));
+        if !sent.is_empty() && !self.brief {
+            lines.push_str(&format!("\n             {}", shown(&body)));
         }
-        (self.line)("");
+        let answer = self.client.send(method, &path, &[(name, &token)], sent).await?;
+        ensure!(answer.status.is_success(), "{path} was refused: {}", shown(&answer.body));
+        if !self.brief {
+            let status = answer.status.as_u16();
+            lines.push_str(&format!("\n        {status}  {}", shown(&answer.body)));
+        }
+        for recorded in self.recorded().await? {
+            let before = if self.brief { "  " } else { "\n             " };
+            lines.push_str(&format!("{before}{}", fact(&recorded)));
+            if recorded.subject.as_order().is_some() {
+                self.lives[face].push(recorded);
+            }
+        }
+        (self.line)(&lines);
         Ok(answer.body)
     }
 
     /// What the journal has that was not told yet.
-    async fn facts(&mut self) -> anyhow::Result<Vec<String>> {
+    async fn recorded(&mut self) -> anyhow::Result<Vec<Recorded>> {
         let (journal, seen) = (Arc::clone(&self.journal), self.seen);
         let commits = tokio::task::spawn_blocking(move || journal.read(seen, 1000)).await??;
-        let mut facts = Vec::new();
+        let mut recorded = Vec::new();
         for commit in commits {
             self.seen = commit.number;
             for envelope in commit.contents()?.into_iter().flat_map(|(_, envelopes)| envelopes) {
-                facts.push(told(&Recorded::decode(&envelope)?));
+                recorded.push(Recorded::decode(&envelope)?);
             }
         }
-        Ok(facts)
+        Ok(recorded)
     }
-}
 
-/// Secrets are not for the screen, and ids are long.
-fn shown(body: &Value) -> String {
-    let mut body = body.clone();
-    for secret in ["password", "token"] {
-        if let Some(value) = body.get_mut(secret) {
-            *value = "…".into();
+    /// Both lives beside each other.
+    fn end(&mut self) -> anyhow::Result<()> {
+        let kinds = self.lives.each_ref().map(|life| life.iter().map(|it| it.event.kind()));
+        let [shop, own] = kinds;
+        ensure!(shop.eq(own), "the two orders did not live the same life");
+        (self.line)("Both orders, event by event:");
+        (self.line)(&format!("  {:<24}{}", FACES[0], FACES[1]));
+        for (shop, own) in self.lives[0].iter().zip(&self.lives[1]) {
+            (self.line)(&format!("  {:<24}{}", entry(shop), entry(own)));
         }
-    }
-    let mut text = String::new();
-    let mut width = 0;
-    for part in body.to_string().split_inclusive(',') {
-        if width > 0 && width + part.len() > WIDTH {
-            text.push_str("\n        ");
-            width = 0;
-        }
-        text.push_str(part);
-        width += part.len();
-    }
-    text
-}
-
-fn told(recorded: &Recorded) -> String {
-    let mut text = format!("#{} {}", recorded.position, recorded.event.kind());
-    let effect = match &recorded.event {
-        Event::OrderPlaced(it) => Some(&it.effect),
-        event => event.as_step().map(|step| &step.effect),
-    };
-    let (money, stock): (&[MoneyMove], &[StockMove]) = match (&recorded.event, effect) {
-        (Event::WalletCharged(it), _) => (std::slice::from_ref(&it.money), &[]),
-        (_, Some(effect)) => (&effect.money, &effect.stock),
-        _ => (&[], &[]),
-    };
-    if let Some(effect) = effect {
-        match effect.from {
-            Some(from) => write!(text, ": {from:?} → {:?}", effect.to),
-            None => write!(text, ": → {:?}", effect.to),
-        }
-        .expect("a String takes everything");
-    }
-    for it in stock {
-        for line in &it.lines {
-            write!(text, "; {} {} × {}", word(it.word), line.quantity, line.sku)
-                .expect("a String takes everything");
-        }
-    }
-    for it in money {
-        let pot = |pot: events::Pot| pot.to_string().split('/').next().unwrap_or("").to_owned();
-        write!(text, "; {} from {} to {}", it.amount, pot(it.from), pot(it.to))
-            .expect("a String takes everything");
-    }
-    text
-}
-
-/// Which way stock goes, as a life cycle writes it.
-fn word(word: StockWord) -> &'static str {
-    match word {
-        StockWord::Reserve => "reserve",
-        StockWord::Consume => "consume",
-        StockWord::Return => "return",
+        let commits = self.journal.head().borrow().number;
+        (self.line)(&format!(
+            "\nTwo faces, one engine: the same events in the same order, in one journal of {commits} commits,\n\
+             each chained to the one before. This docket and its folder are gone now; `docket` alone\n\
+             serves one that stays."
+        ));
+        Ok(())
     }
 }

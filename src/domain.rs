@@ -157,6 +157,17 @@ impl<'a> Deciding<'a> {
         }
     }
 
+    /// Lets docket itself and operators of the whole site pass.
+    fn site_operator(&self) -> Result<(), Rejection> {
+        self.operator()?;
+        match &self.command.caller {
+            Caller::Token { token, .. } if self.token(*token)?.channel.is_some() => {
+                Err(Rejection::Forbidden)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The account the caller is, proven.
     fn proven(&self) -> Result<(AccountId, &'a Account), Rejection> {
         let account = self.account()?;

@@ -29,11 +29,13 @@ use crate::{
 mod batch;
 mod credentials;
 mod deadlines;
+mod measure;
 mod replay;
 mod time;
 mod writer;
 
 pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
+pub use measure::describe_metrics;
 use time::Time;
 
 pub use replay::{ReplayError, replay};
@@ -254,7 +256,10 @@ impl Handle {
         let waiting = Waiting { request, deadline, claimed: Arc::clone(&claimed), reply };
         match self.queue.try_send(waiting) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Full),
+            Err(mpsc::error::TrySendError::Full(waiting)) => {
+                measure::dropped(waiting.request.command.action.name());
+                return Err(Error::Full);
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(self.stopped()),
         }
         match tokio::time::timeout_at(deadline, answer).await {
@@ -283,6 +288,11 @@ impl Handle {
     /// How many commands wait to be decided.
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Tells `/metrics` how many commands wait.
+    pub fn measure(&self) {
+        measure::queued(self.queued());
     }
 
     /// The engine's time: the clock's, or later where events are recorded with a later one.

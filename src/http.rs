@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
     http::{HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
@@ -26,11 +26,13 @@ use crate::{
 
 pub mod access;
 pub mod api;
+mod checked;
 pub mod dialects;
 pub mod fields;
 mod health;
 pub mod incoming;
 pub mod lockout;
+mod measure;
 pub mod passwords;
 pub mod server;
 pub mod tokens;
@@ -39,6 +41,8 @@ pub mod trouble;
 use access::{Row, Who};
 use dialects::bookstore;
 use lockout::Lockout;
+use measure::Meters;
+pub use measure::describe_metrics;
 use passwords::Passwords;
 use tokens::Tokens;
 
@@ -110,6 +114,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_such_path)
         .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(Arc::new(Meters::new()), measure::measure))
 }
 
 /// What belongs to no API.
@@ -118,18 +123,9 @@ fn site_routes() -> Vec<(Row, MethodRouter<Arc<App>>)> {
     vec![
         (row("/healthz"), get(health::alive)),
         (row("/readyz"), get(health::ready)),
-        (row("/metrics"), get(metrics)),
+        (row("/metrics"), get(measure::scrape)),
         (row("/docs"), get(api::docs::page)),
     ]
-}
-
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    metrics::gauge!("docket_queue_depth").set(app.engine.queued() as f64);
-    for view in app.views.status() {
-        metrics::gauge!("docket_view_lag_events", "view" => view.name.as_str())
-            .set(view.lag_events as f64);
-    }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (app.metrics)()).into_response()
 }
 
 async fn no_such_path() -> Response {

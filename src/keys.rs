@@ -176,14 +176,19 @@ impl KeyRing {
         self.cache().forget(account);
     }
 
-    /// Whether an account's data key is stored. Blocks on storage.
+    /// Whether an account's data key is stored, or not destroyed to the end. Blocks on storage.
     pub fn has(&self, account: AccountId) -> Result<bool, Error> {
+        if self.cache().is_closed(account) {
+            return Ok(true);
+        }
         Ok(self.0.store.load(&key_id(account)).map_err(Error::Store)?.is_some())
     }
 
     /// Destroys an account's data key, stored and in memory: what it sealed is erased. Blocks on
-    /// storage; after an error it may be called again to finish.
+    /// storage. After an error nothing is opened with it any more all the same, and it may be
+    /// called again to finish.
     pub fn destroy(&self, account: AccountId) -> Result<(), Error> {
+        self.cache().close(account);
         self.0.store.destroy(&key_id(account)).map_err(Error::Store)?;
         self.forget(account);
         Ok(())
@@ -215,6 +220,9 @@ impl KeyRing {
     fn account_key(&self, account: AccountId) -> Result<AccountKey, Error> {
         let forgettings = {
             let mut cache = self.cache();
+            if cache.is_closed(account) {
+                return Err(Error::Erased(account));
+            }
             if let Some(key) = cache.get(account) {
                 return Ok(key);
             }

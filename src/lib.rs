@@ -5,6 +5,7 @@
 //! and [`http`] answers queries from those, and from [`feed`], which reads what was recorded.
 //! [`keys`] seals personal data, [`blobs`] keeps pictures.
 
+pub mod bench;
 pub mod blobs;
 pub mod builtin;
 pub mod client;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use docket::{
+    bench,
     config::{self, Config},
     demo,
     domain::lifecycle::{Lifecycle, Settings},
@@ -17,7 +18,6 @@ use docket::{
     node::{self, Parts},
     operate::commands::{self, Task},
 };
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -53,10 +53,12 @@ Examples:
 enum Do {
     /// Serve orders until a signal (SIGTERM, Ctrl-C) says to stop.
     Serve(Serve),
-    /// Show one order's whole life through the bookstore API, on a folder of its own.
+    /// Show one order's whole life, through the bookstore API and through /v1, on a folder of its own.
     Demo,
     /// Show every setting, its value and where that comes from, as a docket.toml.
     Config,
+    /// Measure how fast it is on this machine, beside what the machine can do at all.
+    Bench(bench::Bench),
     #[command(flatten)]
     Operate(Task),
 }
@@ -106,6 +108,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", shown_settings(&settings(cli.config.as_deref(), &cli.serve)?)?);
             Ok(ExitCode::SUCCESS)
         }
+        Some(Do::Bench(bench)) => bench::run(bench).await.map(|()| ExitCode::SUCCESS),
         Some(Do::Operate(task)) => {
             let flags = Serve { data: task.data(), ..Serve::default() };
             commands::run(task, &settings(cli.config.as_deref(), &flags)?).await
@@ -152,15 +155,7 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         format!("cannot listen on {asked}; name another address with --listen, such as 127.0.0.1:0")
     })?;
     let address = listener.local_addr()?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            upkeep.run_upkeep();
-        }
-    });
-
+    let metrics = node::keep_metrics()?;
     let parts = Parts { metrics: Some(metrics), ..Parts::default() };
     let starting = tokio::select! {
         started = node::start(&config, parts) => started,

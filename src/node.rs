@@ -34,8 +34,10 @@ use crate::{
     projector::{self, Projectors, Views},
 };
 
+mod measure;
 mod options;
 
+pub use measure::keep_metrics;
 pub use options::server_options;
 use options::{engine_options, http_settings, password_options};
 

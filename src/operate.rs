@@ -165,10 +165,13 @@ pub fn lifecycle_file(path: &Path) -> anyhow::Result<(Channel, String)> {
     Ok((channel, text))
 }
 
-/// Everything that is wrong with a life-cycle file.
+/// Everything that keeps a life-cycle file from coming into force.
 pub fn check(path: &Path) -> anyhow::Result<Result<Lifecycle, Vec<Problem>>> {
     let (channel, text) = lifecycle_file(path)?;
-    Ok(Lifecycle::parse(&channel, &text))
+    Ok(Lifecycle::parse(&channel, &text).and_then(|lifecycle| {
+        let unsupported = lifecycle.unsupported();
+        if unsupported.is_empty() { Ok(lifecycle) } else { Err(unsupported) }
+    }))
 }
 
 fn is_running(error: &node::Error) -> bool {

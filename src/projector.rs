@@ -27,6 +27,7 @@ use crate::journal::{Journal, JournalError};
 mod beside;
 mod folding;
 mod follower;
+mod measure;
 mod reader;
 mod status;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod tests;
 
 use folding::Folding;
 use follower::Follower;
+pub use measure::describe_metrics;
 use reader::{Reader, newest_recorded_at};
 use status::{Beside, Progress};
 pub use status::{Rebuild, ViewStatus};
@@ -278,6 +280,11 @@ impl Views {
             }
         };
         self.followed.iter().map(status).collect()
+    }
+
+    /// Tells `/metrics` how far each view is behind.
+    pub fn measure(&self) {
+        measure::lag(&self.status());
     }
 
     /// Has a view's rows built anew beside those that serve, which answer until the new ones have

@@ -154,25 +154,75 @@ fn the_demo_tells_every_step_and_ends_well() {
     let told = printed(docket(folder.path(), &["demo"]));
     let steps = [
         "Sam opens an account.",
-        "account.registered",
+        "POST /auth/register",
+        "POST /v1/accounts",
         "listing.added",
         "wallet.charged; 100.00 CNY from outside to wallet",
+        "Ann orders two copies.",
         "POST /buyer/new_order",
+        "order.placed: → AwaitingPayment; reserve 2 × b1",
+        "POST /v1/orders",
         "order.placed: → AwaitingPayment; reserve 2 × b1",
         "order.paid: AwaitingPayment → Paid; 50.00 CNY from wallet to held",
         "order.shipped: Paid → Shipped; consume 2 × b1",
         "order.received: Shipped → Completed; 50.00 CNY from held to wallet",
         "\"state\":3",
-        "Every step above is in the journal",
+        "\"phase\":\"Completed\"",
+        "Both orders, event by event:",
+        "the same events in the same order",
     ];
     let mut rest = told.as_str();
     for step in steps {
         let Some(at) = rest.find(step) else { panic!("{step:?} is not in its place in:\n{told}") };
         rest = &rest[at + step.len()..];
     }
-    assert!(!told.contains("correct horse"), "{told}");
+    for line in told.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    // A password; sessions; the operator's token.
+    for secret in ["correct horse", "eyJ", "docket_"] {
+        assert!(!told.contains(secret), "{secret} is in:\n{told}");
+    }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_demo_shows_the_same_life_through_both_faces() {
+    let (folder, _) = folder();
+    let told = printed(docket(folder.path(), &["demo"]));
+    let (steps, table) = told.split_once("Both orders, event by event:").unwrap();
+    let (mut lives, mut face) = ([Vec::new(), Vec::new()], 0);
+    for line in steps.lines() {
+        if let Some((words, _)) = line.split_once(" POST ").or(line.split_once(" GET ")) {
+            let faces = ["bookstore", "/v1"];
+            face = faces.iter().position(|face| words.trim() == *face).unwrap();
+        }
+        if let Some((_, fact)) = line.split_once('#') {
+            let (position, fact) = fact.split_once(' ').unwrap();
+            let kind = fact.split([':', ';']).next().unwrap().to_owned();
+            lives[face].push((position.parse::<u64>().unwrap(), kind));
+        }
+    }
+    let kinds =
+        lives.each_ref().map(|life| life.iter().map(|(_, kind)| &**kind).collect::<Vec<_>>());
+    assert_eq!(kinds[0], kinds[1]);
+    let order = ["order.placed", "order.paid", "order.shipped", "order.received"];
+    assert_eq!(kinds[0][kinds[0].len() - 4..], order, "{told}");
+    assert!(kinds[0].len() > 8, "{kinds:?}");
+    // Step by step beside each other, in one journal.
+    for ((shop, _), (own, _)) in lives[0].iter().zip(&lives[1]) {
+        assert_eq!(shop + 1, *own, "{told}");
+    }
+    let expected: Vec<_> = (0..4)
+        .map(|n| {
+            let at = lives[0].len() - 4 + n;
+            format!("#{} {} #{} {}", lives[0][at].0, order[n], lives[1][at].0, order[n])
+        })
+        .collect();
+    let rows = table.lines().filter(|line| line.trim().starts_with('#'));
+    let rows = rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+    assert_eq!(rows.collect::<Vec<_>>(), expected);
 }
 
 #[test]

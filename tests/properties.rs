@@ -14,12 +14,18 @@ mod bounds;
 mod deadlines;
 #[path = "properties/durability.rs"]
 mod durability;
+#[path = "properties/given.rs"]
+mod given;
 #[path = "properties/histories.rs"]
 mod histories;
+#[path = "properties/judge.rs"]
+mod judge;
 #[path = "properties/keys.rs"]
 mod keys;
 #[path = "properties/law.rs"]
 mod law;
+#[path = "properties/play.rs"]
+mod play;
 #[path = "properties/queue.rs"]
 mod queue;
 #[path = "properties/site.rs"]

@@ -126,6 +126,7 @@ impl Log {
         };
         let placed = OrderPlaced {
             order,
+            by: By::Buyer,
             lifecycle: 1,
             kind: Kind::Physical,
             method: Method::Wallet,

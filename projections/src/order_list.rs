@@ -63,7 +63,7 @@ pub struct ListRow {
     pub id: OrderId,
     /// What people call it.
     pub number: OrderNumber,
-    /// Who placed it.
+    /// For whom it was placed.
     pub buyer: AccountId,
     /// Where.
     pub store: StoreId,

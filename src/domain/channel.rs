@@ -7,7 +7,7 @@ use events::{Digest, Event, LifecycleAdopted, SettingsAdopted, Subject};
 
 use super::{
     ChannelState, Decided, Deciding, Rejection,
-    lifecycle::{Due, Lifecycle, Settings},
+    lifecycle::{Lifecycle, Problem, Settings},
 };
 
 /// A higher version comes into force for orders placed from here on; the one in force already
@@ -19,16 +19,21 @@ pub(super) fn adopt_lifecycle(
 ) -> Result<Decided, Rejection> {
     it.operator()?;
     let channel = &it.command.channel;
-    let lifecycle = Lifecycle::parse(channel, text).map_err(|problems| {
+    let newest = it.channel().and_then(ChannelState::newest);
+    if newest.is_some_and(|known| known.digest == digest) {
+        return Ok(Decided::nothing()); // Also where a check has become stricter since.
+    }
+    let bad = |problems: Vec<Problem>| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Rejection::LifecycleBad(lines.join("\n"))
-    })?;
-    recordable(&lifecycle).map_err(Rejection::LifecycleBad)?;
+    };
+    let lifecycle = Lifecycle::parse(channel, text).map_err(bad)?;
+    let unsupported = lifecycle.unsupported();
+    if !unsupported.is_empty() {
+        return Err(bad(unsupported));
+    }
     let version = lifecycle.version();
-    match it.channel().and_then(ChannelState::newest) {
-        Some(known) if known.lifecycle.version() == version && known.digest == digest => {
-            Ok(Decided::nothing())
-        }
+    match newest {
         Some(known) if known.lifecycle.version() >= version => {
             Err(Rejection::LifecycleOld { version, current: known.lifecycle.version() })
         }
@@ -37,23 +42,6 @@ pub(super) fn adopt_lifecycle(
             Ok(Decided::one(Subject::lifecycle(channel), Event::LifecycleAdopted(event)))
         }
     }
-}
-
-/// Whether this docket can record everything that a life cycle says.
-fn recordable(lifecycle: &Lifecycle) -> Result<(), String> {
-    let known = |kind: &str| events::KINDS.iter().any(|(known, _)| *known == kind);
-    if let Some(kind) = lifecycle.event_kinds().find(|kind| !known(kind)) {
-        return Err(format!(
-            "this docket does not record {kind:?} yet; take out the rows that write it"
-        ));
-    }
-    let dated = lifecycle.deadlines().find(|(_, rule)| matches!(rule.due, Due::At(_)));
-    if let Some((name, _)) = dated {
-        return Err(format!(
-            "this docket keeps no dates with listings yet; deadline {name} needs one"
-        ));
-    }
-    Ok(())
 }
 
 /// The life cycle's defaults and what the site puts over them, when that differs from what was

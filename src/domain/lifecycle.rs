@@ -14,6 +14,7 @@ use events::{By, Channel};
 mod check;
 mod draw;
 mod facets;
+mod language;
 mod next;
 mod parse;
 mod settings;
@@ -23,6 +24,7 @@ mod words;
 
 pub use check::{Kept, Standing};
 pub use facets::Facets;
+pub use language::language;
 pub use next::{DeadlineWord, MoneyStep, Next, Refused, Share, next};
 pub use parse::Problem;
 pub use settings::{Duration, Setting, SettingProblem, Settings};
@@ -108,15 +110,6 @@ impl Lifecycle {
     pub fn roles(&self, command: Word) -> impl Iterator<Item = By> + use<> {
         let rows = &self.on[command as usize];
         rows.iter().fold(Callers::default(), |all, row| all.or(row.by)).iter()
-    }
-
-    /// The kinds of event that its commands write.
-    pub fn event_kinds(&self) -> impl Iterator<Item = &'static str> {
-        let rows = Word::ALL.iter().flat_map(|word| {
-            self.on[*word as usize].iter().map(|row| row.event.unwrap_or(word.event_kind()))
-        });
-        let cases = Word::ALL.iter().filter(|word| !word.case_callers().is_empty());
-        rows.chain(cases.filter(|_| !self.cases.is_empty()).map(|word| word.event_kind()))
     }
 
     /// What a deadline is about; nothing where the file declares none of this name.

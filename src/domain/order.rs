@@ -77,6 +77,7 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     };
     let event = OrderPlaced {
         order: reference(&order),
+        by: next.by,
         lifecycle: order.lifecycle,
         kind: order.kind,
         method: order.method,

@@ -77,7 +77,7 @@ pub enum Rejection {
     #[error("it belongs to somebody else")]
     NotOwn,
     /// The order's phase does not allow it.
-    #[error("{} is not possible {}", word.as_str(), phase.map_or("here".into(), |it| format!("while the order is {it:?}")))]
+    #[error("{} is not possible {}", word.as_str(), phase.map_or("for such an order".into(), |it| format!("while the order is {it:?}")))]
     Phase {
         /// Where the order is; `None` for one that does not exist yet.
         phase: Option<Phase>,

@@ -1,11 +1,12 @@
-//! Named tokens: issued and revoked by operators, never shown again.
+//! Named tokens: issued and revoked by operators of the whole site, never shown again. Whoever is
+//! good for less could give itself more.
 
 use events::{Event, Subject, TokenIssued, TokenName, TokenRevoked};
 
 use super::{Decided, Deciding, Rejection};
 
 pub(super) fn issue(it: &Deciding<'_>, token: &TokenIssued) -> Result<Decided, Rejection> {
-    it.operator()?;
+    it.site_operator()?;
     let lives = |known: &&super::Token| known.expires_at.is_none_or(|at| at > it.now);
     let mut named = it.world.tokens.values().filter(|known| known.name == token.name);
     if named.any(|known| lives(&known)) || it.world.tokens.contains_key(&token.token) {
@@ -17,7 +18,7 @@ pub(super) fn issue(it: &Deciding<'_>, token: &TokenIssued) -> Result<Decided, R
 
 /// Revokes every token of a name: the live one, and those that died by themselves.
 pub(super) fn revoke(it: &Deciding<'_>, name: &TokenName) -> Result<Decided, Rejection> {
-    it.operator()?;
+    it.site_operator()?;
     let mut named: Vec<_> = it
         .world
         .tokens

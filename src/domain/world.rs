@@ -47,9 +47,9 @@ pub struct Account {
     pub sessions: Vec<(Digest, Millis)>,
     /// What its wallet holds, by currency; never negative.
     pub wallet: BTreeMap<Currency, i64>,
-    /// What is held for orders it placed, by currency: it may come back.
+    /// What is held for its orders, by currency: it may come back.
     pub held: BTreeMap<Currency, i64>,
-    /// How many orders it placed that are not final.
+    /// How many of its orders are not final.
     pub open_orders: u64,
     /// The stores it owns.
     pub stores: Vec<StoreId>,
@@ -145,7 +145,7 @@ pub struct Order {
     pub channel: Channel,
     /// What people call it.
     pub number: OrderNumber,
-    /// Who placed it.
+    /// For whom it was placed.
     pub buyer: AccountId,
     /// Where.
     pub store: StoreId,

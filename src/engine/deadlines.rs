@@ -7,7 +7,7 @@ use events::{CommandId, Millis, OrderId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Options, Request};
+use super::{Options, Request, measure::DeadlineMeters};
 use crate::domain::{Action, Caller, Command, World};
 
 /// At most so many a turn, so that callers are not kept waiting.
@@ -25,12 +25,19 @@ pub(super) struct Deadlines {
     stopped: bool,
     /// Until when, and for how long, a refused deadline rests.
     put_off: HashMap<Which, (Millis, i64)>,
+    meters: DeadlineMeters,
 }
 
 impl Deadlines {
     pub(super) fn new(options: &Options) -> Self {
         let jump_max_ms = i64::try_from(options.clock_jump_max.as_millis()).unwrap_or(i64::MAX);
-        Self { jump_max_ms, believed: None, stopped: false, put_off: HashMap::new() }
+        Self {
+            jump_max_ms,
+            believed: None,
+            stopped: false,
+            put_off: HashMap::new(),
+            meters: DeadlineMeters::new(),
+        }
     }
 
     /// The commands of the deadlines that are due by now.
@@ -62,7 +69,7 @@ impl Deadlines {
         if first {
             tracing::warn!(%order, deadline = which.1, %reason, "a deadline is refused and put off");
         }
-        metrics::counter!("docket_deadlines_refused_total").increment(1);
+        self.meters.refused.increment(1);
         self.put_off.insert(which, (Millis(now.0.saturating_add(delay)), delay));
     }
 
@@ -84,7 +91,7 @@ impl Deadlines {
                 tracing::info!("the clock is right again: deadlines fire");
             }
         }
-        metrics::gauge!("docket_deadlines_stopped").set(if jumped { 1.0 } else { 0.0 });
+        self.meters.stopped.set(if jumped { 1.0 } else { 0.0 });
         if !jumped {
             // A clock that is behind may be set right later, and has not jumped ahead then.
             let at_least = said.0.saturating_add(elapsed);

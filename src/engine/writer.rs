@@ -15,6 +15,7 @@ use super::{
     Accepted, Credentials, Error, KeyOwner, Options, PANICKED, Reply, Request, State, Waiting,
     batch::{Batch, encode},
     deadlines::Deadlines,
+    measure::{self, Meters},
     time::Time,
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(super) struct Writer {
     state: Arc<watch::Sender<State>>,
     options: Options,
     deadlines: Deadlines,
+    meters: Meters,
     batch: Batch,
     in_flight: Option<InFlight>,
 }
@@ -79,6 +81,7 @@ impl Writer {
             credentials,
             state,
             deadlines: Deadlines::new(&options),
+            meters: Meters::new(),
             options,
             batch: Batch::default(),
             in_flight: None,
@@ -140,14 +143,14 @@ impl Writer {
         let (commit, keys) = self.batch.seal(&self.head, self.epoch());
         self.head = commit.head();
         let Batch { events, answers, .. } = std::mem::take(&mut self.batch);
-        metrics::histogram!("docket_commit_events").record(events.len() as f64);
+        self.meters.sealed(events.len());
         let appending = self.journal.append(commit, keys);
         self.in_flight = Some(InFlight { appending, since: Instant::now(), events, answers });
     }
 
     /// A commit is durable: the table of credentials learns it, then its callers.
     fn settle(&mut self, done: InFlight) {
-        metrics::histogram!("docket_commit_seconds").record(done.since.elapsed().as_secs_f64());
+        self.meters.committed(done.since.elapsed());
         for recorded in &done.events {
             self.credentials.apply(recorded);
         }
@@ -162,13 +165,14 @@ impl Writer {
     }
 
     fn take(&mut self, Waiting { request, deadline, claimed, reply }: Waiting) {
+        let name = request.command.action.name();
         if deadline <= Instant::now() || claimed.swap(true, Ordering::AcqRel) {
+            measure::dropped(name);
             let _ = reply.send(Err(Error::Overdue)); // The caller may have given up before.
             return;
         }
-        let name = request.command.action.name();
         let answer = self.decide(request);
-        count(name, &answer);
+        self.meters.decided(name, &answer);
         self.answer(reply, answer);
     }
 
@@ -238,15 +242,14 @@ impl Writer {
     fn fire(&mut self) {
         // By the clock, so that one that was ahead once does not end every open order for good.
         let now = self.time.clock();
-        metrics::gauge!("docket_clock_behind_seconds").set(self.time.behind_ms() as f64 / 1000.0);
-        measure(&self.world);
+        self.meters.tick(&self.world, self.time.behind_ms());
         for (which, request) in self.deadlines.due(&self.world, now) {
             if !self.batch.has_room() {
                 return; // The next tick finds the rest.
             }
             let name = request.command.action.name();
             let answer = self.decide(request);
-            count(name, &answer);
+            self.meters.decided(name, &answer);
             if let Err(reason) = answer {
                 self.deadlines.put_off(which, now, &reason);
             }
@@ -291,34 +294,6 @@ async fn appended(slot: &mut Option<InFlight>) -> Result<InFlight, JournalError>
             Err(JournalError::Closed("its thread has ended".into()))
         }
     }
-}
-
-/// Every map of the world, by its size.
-fn measure(world: &World) {
-    let channels = || world.channels.values();
-    let listings = channels().flat_map(|it| it.stores.values()).map(|store| store.listings.len());
-    let sizes = [
-        ("accounts", world.accounts.len()),
-        ("orders", world.orders.len()),
-        ("deadlines", world.deadlines.len()),
-        ("keys", world.keys.len()),
-        ("stores", channels().map(|it| it.stores.len()).sum()),
-        ("listings", listings.sum()),
-        ("payables", channels().map(|it| it.payables.len()).sum()),
-    ];
-    for (map, size) in sizes {
-        metrics::gauge!("docket_world_size", "map" => map).set(size as f64);
-    }
-}
-
-fn count(name: &'static str, answer: &Result<Accepted, Error>) {
-    let outcome = match answer {
-        Ok(Accepted { replay: true, .. }) => "replayed",
-        Ok(_) => "accepted",
-        Err(_) => "refused",
-    };
-    metrics::counter!("docket_commands_total", "command" => name, "outcome" => outcome)
-        .increment(1);
 }
 
 impl KeyOwner {

@@ -146,7 +146,7 @@ fn routes() -> Vec<Route> {
         post("/v1/stores/{store}/listings/{sku}/stock", "add_stock", "Fill the shelf.", SELLER)
             .reads_json(stores::add_stock)
             .keyed(),
-        post("/v1/orders", "place_order", "Place an order.", ACCOUNT)
+        post("/v1/orders", "place_order", "Place an order.", ACTORS)
             .reads_json(orders::place_order)
             .creates()
             .keyed(),
@@ -206,7 +206,7 @@ pub fn router() -> Router<Arc<App>> {
     for (path, routes) in by_path() {
         let handler = move |State(app): State<Arc<App>>, request: Request| {
             let routes = Arc::clone(&routes);
-            async move { serve(app, path, &routes, request).await }
+            async move { answer(app, &routes, request).await.unwrap_or_else(Problem::into_response) }
         };
         router = router.route(path, any(handler));
     }
@@ -241,24 +241,6 @@ fn by_path() -> BTreeMap<&'static str, Arc<[Arc<Route>]>> {
         paths.entry(route.path).or_default().push(Arc::new(route));
     }
     paths.into_iter().map(|(path, routes)| (path, routes.into())).collect()
-}
-
-async fn serve(
-    app: Arc<App>,
-    path: &'static str,
-    routes: &[Arc<Route>],
-    request: Request,
-) -> Response {
-    let started = tokio::time::Instant::now();
-    let method = request.method().clone();
-    let reply = answer(app, routes, request).await;
-    let response = reply.unwrap_or_else(Problem::into_response);
-    let status = response.status().as_u16();
-    let ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::debug!(%method, path, status, ms, "answered");
-    metrics::counter!("docket_http_requests_total", "route" => path, "status" => status.to_string())
-        .increment(1);
-    response
 }
 
 async fn answer(

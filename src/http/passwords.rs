@@ -18,6 +18,7 @@ use argon2::{
 };
 use events::{Digest, Sealed};
 use hmac::{Hmac, KeyInit as _};
+use metrics::Counter;
 use sha2::Sha256;
 use tokio::{
     sync::Semaphore,
@@ -25,6 +26,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::measure;
 use crate::keys;
 
 /// What a sealed login name is sealed as; it must be the same in every dialect.
@@ -107,6 +109,7 @@ struct Shared {
     turns: Arc<Semaphore>,
     key: Hmac<Sha256>,
     verified: Mutex<Verified>,
+    made: Counter,
 }
 
 impl Passwords {
@@ -127,6 +130,7 @@ impl Passwords {
             key: Hmac::new_from_slice(&keys::random::<32>())
                 .expect("HMAC takes a key of any length"),
             verified: Mutex::new(Verified::new(options.remember_for, options.remember_max)),
+            made: measure::password_hashes(),
         })))
     }
 
@@ -190,7 +194,7 @@ impl Passwords {
         let place = self.0.places.clone().try_acquire_owned().map_err(|_| Busy)?;
         let turn = timeout(self.0.wait_max, self.0.turns.clone().acquire_owned());
         let turn = turn.await.map_err(|_| Busy)?.expect("turns are never closed");
-        metrics::counter!("docket_password_hashes_total").increment(1);
+        self.0.made.increment(1);
         let done = task::spawn_blocking(move || {
             let _held = (place, turn);
             work()

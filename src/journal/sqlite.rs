@@ -86,14 +86,14 @@ impl SqliteJournal {
         // What a killed process wrote may be in the system's memory only.
         file::sync_wal(&path)?;
         let conn = file::open_to_write(&path, &options)?;
-        file::settle(&conn, &path)?;
+        let emptied = file::settle(&conn, &path)?;
         file::sync_dir(dir)?;
         let head = Arc::new(watch::Sender::new(reader::newest(&conn, &path)?));
 
         let failed = Arc::new(OnceLock::new());
         let to_checkpoint = file::open_to_checkpoint(&path)?;
         let checkpoints =
-            checkpoint::start(to_checkpoint, path.clone(), &options, Arc::clone(&failed))?;
+            checkpoint::start(to_checkpoint, path.clone(), &options, !emptied, failed.clone())?;
         let writer =
             Writer::new(conn, path.clone(), &options, Arc::clone(&head), checkpoints, failed);
         let (orders, thread) = writer.start()?;
@@ -235,6 +235,11 @@ fn ended() -> JournalError {
 /// Turns SQLite's errors into the journal's, for `map_err`.
 fn sqlite(doing: impl FnOnce() -> String) -> impl FnOnce(rusqlite::Error) -> JournalError {
     move |source| JournalError::Sqlite { doing: doing(), source }
+}
+
+/// Whether these bytes are a wrapped key; those of one that was destroyed are all 0.
+fn is_key(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
 }
 
 /// A number as SQLite has them. Nothing that is counted here reaches 63 bits.

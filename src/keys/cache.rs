@@ -1,6 +1,9 @@
 //! Data keys in memory: bounded, and those least used go first.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use events::AccountId;
 
@@ -13,13 +16,16 @@ pub(super) struct Cache {
     old: HashMap<AccountId, AccountKey>,
     generation_max: usize,
     forgettings: u64,
+    /// Accounts whose stored keys are being destroyed, or could not be.
+    closed: HashSet<AccountId>,
 }
 
 impl Cache {
     /// Keeps at most `keys_max` keys, at least 2.
     pub(super) fn new(keys_max: usize) -> Self {
         let generation_max = (keys_max / 2).max(1);
-        Self { young: HashMap::new(), old: HashMap::new(), generation_max, forgettings: 0 }
+        let (young, old, closed) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { young, old, generation_max, forgettings: 0, closed }
     }
 
     pub(super) fn get(&mut self, account: AccountId) -> Option<AccountKey> {
@@ -38,9 +44,22 @@ impl Cache {
         self.young.insert(key.account, key);
     }
 
+    /// Drops a key that is going to be destroyed; until it is [forgotten](Self::forget) no other
+    /// may be loaded in its place.
+    pub(super) fn close(&mut self, account: AccountId) {
+        self.forget(account);
+        self.closed.insert(account);
+    }
+
+    pub(super) fn is_closed(&self, account: AccountId) -> bool {
+        self.closed.contains(&account)
+    }
+
+    /// Drops a key that is destroyed.
     pub(super) fn forget(&mut self, account: AccountId) {
         self.young.remove(&account);
         self.old.remove(&account);
+        self.closed.remove(&account);
         self.forgettings += 1;
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     os::unix::fs::PermissionsExt as _,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use expect_test::expect;
@@ -19,6 +19,8 @@ struct Shelf {
     loads: AtomicUsize,
     /// What happens once while a key is being loaded.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Whether keys cannot be destroyed.
+    stuck: AtomicBool,
 }
 
 impl Shelf {
@@ -43,6 +45,9 @@ impl WrappedKeys for Shelf {
         Ok(self.keys.lock().unwrap().entry(key.id.clone()).or_insert(key).clone())
     }
     fn destroy(&self, id: &str) -> Result<(), StoreError> {
+        if self.stuck.load(Ordering::Relaxed) {
+            return Err("the disk fails".into());
+        }
         self.keys.lock().unwrap().remove(id);
         Ok(())
     }
@@ -135,6 +140,24 @@ fn what_was_sealed_under_a_destroyed_key_is_erased() {
     ring.forget(account);
     assert!(matches!(ring.open(&sealed, "login"), Err(Error::Erased(it)) if it == account));
     assert!(matches!(ring.seal(account, "login", "a"), Err(Error::Erased(_))));
+}
+
+/// What is recorded as forgotten is erased, whatever the disk says; and the rest can be done again.
+#[test]
+fn a_key_that_cannot_be_destroyed_opens_nothing_any_more() {
+    let (ring, shelf, account) = ring();
+    let sealed = ring.seal(account, "login", "a").unwrap();
+    shelf.stuck.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(matches!(ring.destroy(account), Err(Error::Store(_))));
+        assert!(matches!(ring.open(&sealed, "login"), Err(Error::Erased(it)) if it == account));
+        assert!(matches!(ring.seal(account, "login", "a"), Err(Error::Erased(_))));
+        assert!(ring.has(account).unwrap(), "there is something left to destroy");
+    }
+    shelf.stuck.store(false, Ordering::Relaxed);
+    ring.destroy(account).unwrap();
+    assert!(!ring.has(account).unwrap());
+    assert!(matches!(ring.open(&sealed, "login"), Err(Error::Erased(_))));
 }
 
 #[test]

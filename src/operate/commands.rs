@@ -262,8 +262,12 @@ fn print_lifecycle(channel: &str, config: &Config) -> anyhow::Result<()> {
         let text = builtin_lifecycle(&channel)?.to_owned();
         Some((text, format!("the built-in life cycle of {channel}")))
     };
-    let (text, origin) =
-        own.or_else(builtin).with_context(|| format!("there is no life cycle of {channel}"))?;
+    let (text, origin) = own.or_else(builtin).with_context(|| {
+        format!(
+            "there is no life cycle of {channel}: docket comes with none, and there is no \
+             {channel}.toml in the folder that the setting lifecycles names"
+        )
+    })?;
     let lifecycle = Lifecycle::parse(&channel, &text).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{origin} is not sound:\n{}", lines.join("\n"))

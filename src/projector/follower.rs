@@ -21,6 +21,7 @@ use super::{
     Error, Followed, Reader, ViewName,
     beside::{self, Builder},
     folding::{Folding, Opened},
+    measure,
     status::{Beside, Pace, Progress},
 };
 use crate::journal::JournalError;
@@ -112,8 +113,8 @@ impl<V: View> Follower<V> {
             clearing: None,
             progress: watch::Sender::default(),
             beside: Arc::default(),
-            position_gauge: metrics::gauge!("docket_view_position", "view" => name.as_str()),
-            writes_counter: metrics::counter!("docket_view_writes_total", "view" => name.as_str()),
+            position_gauge: measure::position(name),
+            writes_counter: measure::writes(name),
         };
         this.publish(None);
         this
@@ -310,6 +311,9 @@ impl<V: View> Follower<V> {
 
     fn publish(&self, error: Option<Arc<str>>) {
         let position = self.serving.position();
+        // Told before whoever waits goes on, so that nobody finds the metrics behind an answer.
+        self.position_gauge.set(position.0 as f64);
+        self.writes_counter.absolute(self.serving.projection.rows().writes());
         self.progress.send_replace(Progress {
             version: self.serving.projection.version(),
             position,
@@ -317,8 +321,6 @@ impl<V: View> Follower<V> {
             rebuilding: (position < self.rebuilt_at).then_some(self.pace),
             error,
         });
-        self.position_gauge.set(position.0 as f64);
-        self.writes_counter.absolute(self.serving.projection.rows().writes());
     }
 
     fn report(&self, error: &dyn std::fmt::Display) {

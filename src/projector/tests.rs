@@ -77,6 +77,7 @@ fn placed(n: u64) -> (Subject, Event) {
     let stock = vec![StockMove { word: StockWord::Reserve, store: store(), lines }];
     let placed = OrderPlaced {
         order: order(n),
+        by: By::Buyer,
         lifecycle: 1,
         kind: Kind::Physical,
         method: Method::Wallet,

@@ -255,8 +255,8 @@ async fn a_problem_names_the_field_the_rule_and_the_phase() {
             &sam,
             "POST /v1/stores/corner/listings/tea/stock",
             json!({ "quantity": i64::MAX }),
-            400,
-            "bad-request",
+            409,
+            "too-much",
             none.clone(),
             none.clone(),
         ),
@@ -543,5 +543,6 @@ async fn an_amount_that_cannot_be_counted_is_refused() {
     town.charge(&id, i64::MAX).await;
     let body = json!({ "amount": { "minor": 1, "currency": "CNY" } });
     let path = format!("POST /v1/accounts/{id}/wallet");
-    town.refused(400, &path, &town.operator, body).await;
+    let problem = town.refused(409, &path, &town.operator, body).await;
+    assert_eq!(problem["type"], "/problems/too-much");
 }

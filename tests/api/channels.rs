@@ -276,3 +276,23 @@ async fn a_view_is_rebuilt_while_it_answers() {
     }
     assert_eq!(town.get("/v1/wallet", &ann).await["balances"][0]["minor"], 100);
 }
+
+#[tokio::test]
+async fn a_channel_that_is_named_is_never_overlooked() {
+    let town = Town::new().await;
+    let (ann, token) = town.user_of("native", "ann").await;
+    let farewell = json!({ "password": "pw-ann" });
+    let account = format!("/v1/accounts/{ann}");
+    for (call, by, body, other) in [
+        (format!("GET {account}"), &town.operator, Value::Null, 404),
+        (format!("DELETE {account}"), &town.operator, Value::Null, 404),
+        ("DELETE /v1/sessions/current".to_owned(), &token, Value::Null, 403),
+        ("DELETE /v1/accounts/me".to_owned(), &token, farewell, 403),
+    ] {
+        let problem = town.refused(400, &format!("{call}?channel="), by, body.clone()).await;
+        assert_eq!(problem["field"], "channel", "{call}: {problem}");
+        town.refused(other, &format!("{call}?channel=bookstore"), by, body).await;
+    }
+    assert_eq!(town.get(&format!("{account}?channel=native"), &town.operator).await["open"], true);
+    assert_eq!(town.get("/v1/accounts/me?", &token).await["account"], ann);
+}

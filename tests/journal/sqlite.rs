@@ -1,6 +1,6 @@
 //! The journal in a file: locked, audited, damaged, cut, full.
 
-use std::io::Read as _;
+use std::{collections::BTreeSet, io::Read as _};
 
 use super::*;
 
@@ -318,6 +318,64 @@ fn a_destroyed_key_is_in_no_file_any_more() {
         assert!(!present(n), "key {n} is still in a file");
     }
     assert_eq!(verify(&journal), Ok(head));
+}
+
+/// SQLite wipes what is deleted, and not what it leaves behind where it moves a row to another page
+/// of its tree, as it may when rows are deleted: so the row of a key must never move.
+#[test]
+fn keys_that_come_and_go_leave_nothing_in_any_file() {
+    const MARK: &[u8] = b"a wrapped key, number ";
+    let secret = |n: u32| {
+        let mut bytes = [MARK, &n.to_be_bytes()].concat();
+        bytes.resize(60, 0xd0);
+        // Names of no order.
+        let name = Sha256::digest(n.to_be_bytes());
+        WrappedKey { id: format!("account/{}", Uuid::from_slice(&name[..16]).unwrap()), bytes }
+    };
+    for seed in 0..4_u64 {
+        let dir = TempDir::new().unwrap();
+        let journal = open(dir.path());
+        let in_files = || {
+            let mut found = BTreeSet::new();
+            for end in ["", "-wal", "-shm"] {
+                let bytes = fs::read(dir.path().join(format!("{FILE}{end}"))).unwrap_or_default();
+                for (at, _) in bytes.windows(MARK.len()).enumerate().filter(|(_, it)| *it == MARK) {
+                    let number = bytes[at + MARK.len()..].first_chunk().unwrap();
+                    found.insert(u32::from_be_bytes(*number));
+                }
+            }
+            found
+        };
+        let (mut head, mut made, mut kept) = (Head::default(), 0, Vec::new());
+        for step in 0..600_u64 {
+            let choice = Sha256::digest([seed, step].map(u64::to_be_bytes).concat());
+            let choice = u64::from_be_bytes(*choice.first_chunk().unwrap());
+            if kept.is_empty() || choice % 10 < 6 {
+                let commit = commit(&head, Epoch(1), &[1]);
+                head = commit.head();
+                append(&journal, &commit, vec![secret(made)]).unwrap();
+                kept.push(made);
+                made += 1;
+            } else {
+                let which = (choice / 10) as usize % kept.len();
+                journal.destroy_key(&secret(kept.swap_remove(which)).id).unwrap();
+            }
+            if step % 50 == 49 {
+                let kept: BTreeSet<u32> = kept.iter().copied().collect();
+                let found = in_files();
+                let remnants: Vec<_> = found.difference(&kept).collect();
+                assert!(
+                    remnants.is_empty(),
+                    "{seed}: destroyed, and still in a file: {remnants:?}"
+                );
+                assert_eq!(found, kept);
+            }
+        }
+        for n in kept {
+            assert_eq!(journal.wrapped_key(&secret(n).id).unwrap(), Some(secret(n)));
+        }
+        assert_eq!(verify(&journal), Ok(head));
+    }
 }
 
 /// Not a measurement: only that nothing is slower by orders of magnitude than it should be.

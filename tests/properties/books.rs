@@ -1,25 +1,52 @@
-//! An account of its own of all stock, money and orders, kept from the events alone and compared
-//! with the world.
+//! An account of its own of all stock, money and orders, kept from the events alone. Each event is
+//! held against the [life cycle](super::law) that its order lives by: what it moves must be what
+//! the row says, no more and no less. [`Books::agree`] compares the books with a world.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use docket::domain::{Account, LineStock, Order, World};
+use docket::domain::{
+    LineStock,
+    lifecycle::{MoneyWord, Word},
+};
 use events::*;
 
 use super::{
-    law::{STEPS, ended},
-    site::channel,
+    judge::{ended, time_ms},
+    law::{Law, Row},
 };
+
+#[path = "agree.rs"]
+mod agree;
 
 /// What the events say.
 #[derive(Default)]
 pub struct Books {
-    stock: HashMap<(StoreId, Sku), Stock>,
+    stock: HashMap<(Channel, StoreId, Sku), Stock>,
     money: BTreeMap<(String, Currency), i128>,
     orders: HashMap<OrderId, Known>,
-    accounts: BTreeSet<AccountId>,
+    accounts: BTreeMap<AccountId, Person>,
+    stores: HashMap<(Channel, StoreId), AccountId>,
+    tokens: BTreeMap<Digest, TokenIssued>,
+    channels: BTreeMap<Channel, InForce>,
     position: Position,
     recorded_at: Millis,
+}
+
+/// Somebody with an account.
+#[derive(Debug, PartialEq)]
+struct Person {
+    channel: Channel,
+    login: Digest,
+    sessions: Vec<(Digest, Millis)>,
+    stores: Vec<StoreId>,
+}
+
+/// What a channel decides by.
+#[derive(Default)]
+struct InForce {
+    versions: Vec<u32>,
+    settings_number: u32,
+    settings: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -31,11 +58,21 @@ struct Stock {
 }
 
 struct Known {
+    channel: Channel,
+    lifecycle: u32,
     phase: Phase,
+    kind: Kind,
+    method: Method,
     total: Money,
     lines: Vec<(Sku, i64)>,
     placed: OrderRef,
     deadlines: BTreeMap<String, Millis>,
+    stock: LineStock,
+    held: i64,
+    /// Where the money came from that was held for it.
+    source: Option<Pot>,
+    /// What was asked of a payer, if something was, and how far that is.
+    payable: Option<(Payable, PayableState)>,
 }
 
 impl Books {
@@ -53,27 +90,80 @@ impl Books {
         assert_eq!(recorded.position.0, self.position.0 + 1, "positions have no gaps");
         assert!(recorded.recorded_at >= self.recorded_at, "time never goes back");
         (self.position, self.recorded_at) = (recorded.position, recorded.recorded_at);
+        let channel = &recorded.channel;
         match &recorded.event {
-            Event::AccountRegistered(it) => assert!(self.accounts.insert(it.account)),
-            Event::AccountUnregistered(it) => {
-                assert!(self.accounts.remove(&it.account));
-                self.pay(None, &it.money);
-                let mut left =
-                    self.money.range((format!("wallet/{}", it.account), Currency::CNY)..);
-                let own = format!("wallet/{}", it.account);
-                assert!(left.next().is_none_or(|((pot, _), minor)| *pot != own || *minor == 0));
+            Event::AccountRegistered(it) => {
+                let taken = self
+                    .accounts
+                    .values()
+                    .any(|known| (&known.channel, known.login) == (channel, it.login));
+                assert!(!taken, "a login name is one account's");
+                let (sessions, stores) = (Vec::new(), Vec::new());
+                let person = Person { channel: channel.clone(), login: it.login, sessions, stores };
+                assert!(self.accounts.insert(it.account, person).is_none());
             }
-            Event::ListingAdded(it) => self.add(&it.store, &it.sku, it.quantity),
-            Event::StockAdded(it) => self.add(&it.store, &it.sku, it.quantity),
-            Event::WalletCharged(it) => self.pay(None, &[it.money]),
-            Event::WalletWithdrawn(it) => self.pay(None, &[it.money]),
+            Event::PasswordChanged(it) => self.close(channel, it.account, &it.closed),
+            Event::AccountUnregistered(it) => {
+                self.close(channel, it.account, &it.closed);
+                self.leave(channel, it.account, it.login, &it.money);
+            }
+            Event::AccountForgotten(it) => match it.login {
+                Some(login) => {
+                    self.close(channel, it.account, &it.closed);
+                    self.leave(channel, it.account, login, &it.money);
+                }
+                None => {
+                    assert!(!self.accounts.contains_key(&it.account));
+                    assert!(it.closed.is_empty() && it.money.is_empty());
+                }
+            },
+            Event::TokenIssued(it) => assert!(self.tokens.insert(it.token, it.clone()).is_none()),
+            Event::TokenRevoked(it) => {
+                assert_eq!(
+                    self.tokens.remove(&it.token).map(|it| it.name).as_ref(),
+                    Some(&it.name)
+                );
+            }
+            Event::SessionOpened(it) => {
+                self.close(channel, it.account, &it.closed);
+                self.person(channel, it.account).sessions.push((it.token, it.expires_at));
+            }
+            Event::SessionClosed(it) => self.close(channel, it.account, &[it.token]),
+            Event::StoreOpened(it) => {
+                let owner = self.stores.insert((channel.clone(), it.store.clone()), it.owner);
+                assert_eq!(owner, None, "a store is one account's");
+                self.person(channel, it.owner).stores.push(it.store.clone());
+            }
+            Event::ListingAdded(it) => self.add(channel, &it.store, &it.sku, it.quantity),
+            Event::StockAdded(it) => self.add(channel, &it.store, &it.sku, it.quantity),
+            Event::WalletCharged(it) => self.change(channel, it.account, it.money),
+            Event::WalletWithdrawn(it) => self.change(channel, it.account, it.money),
             Event::OrderPlaced(it) => self.place(recorded, it),
-            Event::OrderPaid(it) => self.step(recorded, "pay", it),
-            Event::OrderCancelled(it) => self.step(recorded, "cancel", it),
-            Event::OrderExpired(it) => self.step(recorded, "expire", it),
-            Event::OrderShipped(it) => self.step(recorded, "ship", it),
-            Event::OrderReceived(it) => self.step(recorded, "receive", it),
-            _ => {}
+            Event::OrderPaid(it)
+            | Event::OrderCancelled(it)
+            | Event::OrderExpired(it)
+            | Event::OrderPrepared(it)
+            | Event::OrderShipped(it)
+            | Event::OrderDelivered(it)
+            | Event::OrderDeliveryFailed(it)
+            | Event::OrderReceived(it)
+            | Event::OrderRefundRequested(it)
+            | Event::OrderRefunded(it)
+            | Event::OrderRejected(it) => self.step(recorded, it),
+            Event::OrderMoved(it) => self.move_on(recorded, it),
+            Event::LifecycleAdopted(it) => {
+                let law = Law::reading(channel, &it.text).expect("no unsound file is adopted");
+                assert_eq!(law.version, it.version);
+                let versions = &mut self.channels.entry(channel.clone()).or_default().versions;
+                assert!(versions.last().is_none_or(|last| *last < it.version));
+                versions.push(it.version);
+            }
+            Event::SettingsAdopted(it) => {
+                let state = self.channels.entry(channel.clone()).or_default();
+                assert_eq!(it.number, state.settings_number + 1);
+                assert_ne!(it.values, state.settings, "nothing new is not recorded");
+                (state.settings_number, state.settings) = (it.number, it.values.clone());
+            }
         }
         for (place, stock) in &self.stock {
             let parts = [stock.shelf, stock.reserved, stock.consumed];
@@ -85,111 +175,11 @@ impl Books {
         }
     }
 
-    /// Whether a world says what the events say; panics where it does not.
-    pub fn agree(&self, world: &World) {
-        self.agree_on_stock(world);
-        self.agree_on_money(world);
-        self.agree_on_orders(world);
-        let accounts: BTreeSet<AccountId> = world.accounts.keys().copied().collect();
-        assert_eq!(accounts, self.accounts);
-        let logins = world.accounts.iter().map(|(id, it)| ((it.channel.clone(), it.login), *id));
-        assert_eq!(world.logins, logins.collect::<HashMap<_, _>>());
-    }
-
-    fn agree_on_stock(&self, world: &World) {
-        let Some(state) = world.channels.get(&channel()) else { return };
-        let mut listings = 0;
-        for (store_id, store) in &state.stores {
-            for (sku, listing) in &store.listings {
-                listings += 1;
-                let stock = self.stock[&(store_id.clone(), sku.clone())];
-                let known = (listing.shelf.into(), listing.reserved.into());
-                assert_eq!(known, (stock.shelf, stock.reserved), "{store_id} {sku}");
-            }
-            let open = world.orders.values().filter(|it| it.store == *store_id && !ended(it.phase));
-            assert_eq!(store.open_orders, open.count() as u64, "{store_id}");
-            if let Some(owner) = world.accounts.get(&store.owner) {
-                assert!(owner.stores.contains(store_id));
-            }
-        }
-        assert_eq!(listings, self.stock.len());
-    }
-
-    fn agree_on_money(&self, world: &World) {
-        for currency in [Currency::CNY, Currency::USD, Currency::COIN] {
-            let pot = |pot: &BTreeMap<_, i128>| pot.get(&currency).copied().unwrap_or(0);
-            let [outside, wallets, held] =
-                [&world.pots.outside, &world.pots.wallets, &world.pots.held].map(pot);
-            assert_eq!(outside + wallets + held, 0, "{currency:?}");
-            let sum = |of: fn(&Account) -> &BTreeMap<Currency, i64>| -> i128 {
-                let all = world.accounts.values().map(|it| of(it).get(&currency).copied());
-                all.map(|minor| i128::from(minor.unwrap_or(0))).sum()
-            };
-            assert_eq!(wallets, sum(|it| &it.wallet), "{currency:?}");
-            assert_eq!(held, sum(|it| &it.held), "{currency:?}");
-            assert_eq!(outside, self.minor("outside", currency));
-            for (id, account) in &world.accounts {
-                let wallet = account.wallet.get(&currency).copied().unwrap_or(0);
-                assert_eq!(i128::from(wallet), self.minor(&format!("wallet/{id}"), currency));
-                let own = |order: &&Order| order.buyer == *id && order.total.currency == currency;
-                let back: i128 =
-                    world.orders.values().filter(own).map(|it| i128::from(it.held)).sum();
-                let held = account.held.get(&currency).copied().unwrap_or(0);
-                assert_eq!(i128::from(held), back);
-                assert!(i128::from(wallet) + back <= i128::from(i64::MAX), "all may come back");
-            }
-        }
-    }
-
-    fn agree_on_orders(&self, world: &World) {
-        assert_eq!(world.orders.len(), self.orders.len());
-        let mut deadlines = BTreeSet::new();
-        for (id, order) in &world.orders {
-            let known = &self.orders[id];
-            assert_eq!((order.phase, order.total), (known.phase, known.total));
-            assert_eq!(order.lines, known.lines);
-            let set: BTreeMap<_, _> = order.deadlines.iter().cloned().collect();
-            assert_eq!(set, known.deadlines);
-            deadlines.extend(order.deadlines.iter().map(|(name, at)| (*at, *id, name.clone())));
-            let waits: Vec<&str> = set.keys().map(String::as_str).collect();
-            let (held, stock, awaits): (_, _, &[&str]) = match order.phase {
-                Phase::AwaitingPayment => (0, LineStock::Reserved, &["pay"]),
-                Phase::Paid => (order.total.minor, LineStock::Reserved, &[]),
-                Phase::Shipped => (order.total.minor, LineStock::Consumed, &["receive"]),
-                Phase::Completed => (0, LineStock::Consumed, &[]),
-                Phase::Cancelled => (0, LineStock::Returned, &[]),
-                phase => panic!("a book is never {phase:?}"),
-            };
-            assert_eq!((order.held, order.stock, &waits[..]), (held, stock, awaits));
-            assert_eq!(i128::from(held), self.minor(&format!("held/{id}"), order.total.currency));
-            let asked = order.phase == Phase::AwaitingPayment;
-            assert_eq!(order.open_payables.len(), usize::from(asked));
-        }
-        assert_eq!(world.deadlines, deadlines);
-        for (id, account) in &world.accounts {
-            let own = world.orders.values().filter(|it| it.buyer == *id && !ended(it.phase));
-            assert_eq!(account.open_orders, own.count() as u64);
-        }
-        if let Some(state) = world.channels.get(&channel()) {
-            assert_eq!(state.numbers.len(), world.orders.len());
-            for payable in state.payables.values() {
-                let order = &world.orders[&payable.order];
-                let expected = match (order.phase, &payable.state) {
-                    (Phase::AwaitingPayment, PayableState::Open) => true,
-                    // One that was paid before it was called off stays captured.
-                    (Phase::Cancelled, state) => *state != PayableState::Open,
-                    (_, state) => *state == PayableState::Captured,
-                };
-                assert!(expected, "{payable:?} of an order that is {:?}", order.phase);
-            }
-        }
-    }
-
-    /// How many orders are in each phase.
-    pub fn phases(&self) -> BTreeMap<Phase, usize> {
+    /// How many orders of each channel are in each phase.
+    pub fn phases(&self) -> BTreeMap<(Channel, Phase), usize> {
         let mut counts = BTreeMap::new();
         for order in self.orders.values() {
-            *counts.entry(order.phase).or_default() += 1;
+            *counts.entry((order.channel.clone(), order.phase)).or_default() += 1;
         }
         counts
     }
@@ -198,8 +188,45 @@ impl Books {
         self.money.get(&(pot.to_owned(), currency)).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, store: &StoreId, sku: &Sku, quantity: i64) {
-        let stock = self.stock.entry((store.clone(), sku.clone())).or_default();
+    /// An account of this channel: that of another one is nobody here.
+    fn person(&mut self, channel: &Channel, id: AccountId) -> &mut Person {
+        let person = self.accounts.get_mut(&id).filter(|it| it.channel == *channel);
+        person.unwrap_or_else(|| panic!("{id} is nobody in {channel}"))
+    }
+
+    fn close(&mut self, channel: &Channel, id: AccountId, tokens: &[Digest]) {
+        let sessions = &mut self.person(channel, id).sessions;
+        for token in tokens {
+            let before = sessions.len();
+            sessions.retain(|(known, _)| known != token);
+            assert_eq!(sessions.len() + 1, before, "what ends was open");
+        }
+    }
+
+    fn leave(&mut self, channel: &Channel, id: AccountId, login: Digest, money: &[MoneyMove]) {
+        assert_eq!(self.person(channel, id).login, login);
+        self.pay(None, money);
+        let person = self.accounts.remove(&id).unwrap();
+        assert_eq!(person.sessions, [], "every session ends");
+        let own = format!("wallet/{id}");
+        let mut left = self.money.range((own.clone(), Currency::CNY)..);
+        assert!(left.next().is_none_or(|((pot, _), minor)| *pot != own || *minor == 0));
+        let open = |it: &&Known| !ended(it.phase) && it.channel == *channel;
+        for order in self.orders.values().filter(open) {
+            assert!(order.placed.buyer != id && !person.stores.contains(&order.placed.store));
+        }
+    }
+
+    fn change(&mut self, channel: &Channel, id: AccountId, money: MoneyMove) {
+        self.person(channel, id);
+        assert!([money.from, money.to].contains(&Pot::Wallet(id)));
+        self.pay(None, &[money]);
+    }
+
+    fn add(&mut self, channel: &Channel, store: &StoreId, sku: &Sku, quantity: i64) {
+        assert!(self.stores.contains_key(&(channel.clone(), store.clone())));
+        let place = (channel.clone(), store.clone(), sku.clone());
+        let stock = self.stock.entry(place).or_default();
         stock.added += i128::from(quantity);
         stock.shelf += i128::from(quantity);
     }
@@ -218,68 +245,170 @@ impl Books {
     }
 
     fn place(&mut self, recorded: &Recorded, it: &OrderPlaced) {
-        let id = recorded.subject.as_order().unwrap();
-        assert_eq!((it.effect.from, it.effect.to), (None, Phase::AwaitingPayment));
+        let (id, channel) = (recorded.subject.as_order().unwrap(), &recorded.channel);
+        let newest = self.channels[channel].versions.last();
+        assert_eq!(Some(&it.lifecycle), newest, "an order is placed under what is in force");
+        assert!(self.accounts.get(&it.order.buyer).is_some_and(|it| it.channel == *channel));
+        let owner = self.stores[&(channel.clone(), it.order.store.clone())];
+        assert!(self.accounts.contains_key(&owner), "somebody sells");
+        let number = &it.order.number;
+        let same = |known: &Known| known.channel == *channel && known.placed.number == *number;
+        assert!(!self.orders.values().any(same), "a number is one order's in a channel");
         let sum: i128 = it.lines.iter().map(|line| i128::from(line.amount.minor)).sum();
         assert_eq!(sum, i128::from(it.total.minor));
         for line in &it.lines {
             let amount = i128::from(line.price.minor) * i128::from(line.quantity);
             assert_eq!(amount, i128::from(line.amount.minor));
         }
+        let asked = it.payable.as_ref().map(|payable| payable.amount);
+        assert_eq!(asked, (it.effect.to == Phase::AwaitingPayment).then_some(it.total));
         let known = Known {
+            channel: channel.clone(),
+            lifecycle: it.lifecycle,
             phase: it.effect.to,
+            kind: it.kind,
+            method: it.method,
             total: it.total,
             lines: it.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
             placed: it.order.clone(),
             deadlines: BTreeMap::new(),
+            stock: LineStock::None,
+            held: 0,
+            source: None,
+            payable: it.payable.clone().map(|it| (it, PayableState::Open)),
         };
+        let law = Law::of(channel, it.lifecycle);
+        let row = law.find(Word::Place, None, it.method, &[it.by]);
         assert!(self.orders.insert(id, known).is_none(), "an order is placed once");
-        self.take_effect(id, &it.effect);
+        assert_eq!(it.effect.from, None);
+        self.take_effect(id, &it.effect, row.expect("a row places it"));
     }
 
-    fn step(&mut self, recorded: &Recorded, word: &str, it: &OrderStep) {
+    fn step(&mut self, recorded: &Recorded, it: &OrderStep) {
         let id = recorded.subject.as_order().unwrap();
         let known = &self.orders[&id];
+        assert_eq!(recorded.channel, known.channel);
         assert_eq!((&it.order, it.effect.from), (&known.placed, Some(known.phase)));
-        let step = (word, known.phase, it.by, it.effect.to);
-        let lawful =
-            STEPS.iter().any(|(word, from, by, to)| (word.as_str(), *from, *by, *to) == step);
-        assert!(lawful, "{step:?}");
-        self.take_effect(id, &it.effect);
+        let law = Law::of(&known.channel, known.lifecycle);
+        let (kind, from) = (recorded.event.kind(), Some(known.phase));
+        let row = law.told(kind, from, known.method, it.by);
+        let row = row.unwrap_or_else(|| panic!("{kind} from {from:?} by {:?}: no row", it.by));
+        self.take_effect(id, &it.effect, row);
     }
 
-    fn take_effect(&mut self, id: OrderId, effect: &Effect) {
+    fn move_on(&mut self, recorded: &Recorded, it: &OrderMoved) {
+        let newest = self.channels[&recorded.channel].versions.last();
+        assert_eq!(Some(&it.lifecycle), newest);
+        let id = recorded.subject.as_order().unwrap();
+        let order = self.orders.get_mut(&id).unwrap();
+        assert_eq!((&recorded.channel, &it.order), (&order.channel, &order.placed));
+        assert_eq!(it.from, order.lifecycle);
+        assert!(it.lifecycle > it.from && !ended(order.phase));
+        let law = Law::of(&order.channel, it.lifecycle);
+        assert!(!law.stuck.contains(&order.phase), "it can go on");
+        order.lifecycle = it.lifecycle;
+    }
+
+    fn take_effect(&mut self, id: OrderId, effect: &Effect, row: &Row) {
+        let order = &self.orders[&id];
+        assert_eq!(effect.to, row.to);
+        let words: Vec<StockWord> = effect.stock.iter().map(|it| it.word).collect();
+        assert_eq!(words, row.stock);
+        assert_eq!(effect.money, self.due(order, &row.money));
+        let state = &self.channels[&order.channel];
+        let set = |name: &str| {
+            let setting = Law::after(name);
+            let recorded = state.settings.get(setting).map(String::as_str);
+            let default = Law::of(&order.channel, order.lifecycle).settings[setting];
+            Millis(self.recorded_at.0 + time_ms(recorded.unwrap_or(default)).unwrap())
+        };
+        // What is not pending need not be cleared.
+        let pending = |(name, set): &&(&str, bool)| *set || order.deadlines.contains_key(*name);
+        let changes = row.deadlines.iter().filter(pending).map(|(name, is_set)| DeadlineChange {
+            name: (*name).into(),
+            at: is_set.then(|| set(name)),
+        });
+        assert_eq!(effect.deadlines, changes.collect::<Vec<_>>());
+
         self.pay(Some(id), &effect.money);
         let order = self.orders.get_mut(&id).unwrap();
         order.phase = effect.to;
+        for MoneyMove { from, to, amount } in &effect.money {
+            if *to == Pot::Held {
+                (order.held, order.source) = (order.held + amount.minor, Some(*from));
+            } else {
+                order.held -= amount.minor;
+            }
+        }
         for change in &effect.deadlines {
             match change.at {
                 Some(at) => order.deadlines.insert(change.name.clone(), at),
                 None => order.deadlines.remove(&change.name),
             };
         }
+        let took = row.money.iter().any(|it| matches!(it, MoneyWord::Hold | MoneyWord::Capture));
+        let asked = match (took, ended(effect.to)) {
+            (true, _) => PayableState::Captured,
+            (false, true) => PayableState::Closed,
+            (false, false) => PayableState::Open,
+        };
+        let open = order.payable.as_mut().filter(|(_, state)| *state == PayableState::Open);
+        let changed = open.filter(|_| asked != PayableState::Open).map(|(payable, state)| {
+            *state = asked;
+            PayableChange { id: payable.id.clone(), state: asked }
+        });
+        assert_eq!(effect.payables, changed.into_iter().collect::<Vec<_>>());
         for moved in &effect.stock {
             assert_eq!(moved.store, order.placed.store);
             let lines = moved.lines.iter().map(|line| (line.sku.clone(), line.quantity));
             assert_eq!(lines.collect::<Vec<_>>(), order.lines);
             for line in &moved.lines {
-                let stock = self.stock.get_mut(&(moved.store.clone(), line.sku.clone())).unwrap();
+                let place = (order.channel.clone(), moved.store.clone(), line.sku.clone());
+                let stock = self.stock.get_mut(&place).unwrap();
                 let quantity = i128::from(line.quantity);
                 match moved.word {
                     StockWord::Reserve => {
                         stock.shelf -= quantity;
                         stock.reserved += quantity;
+                        order.stock = LineStock::Reserved;
                     }
                     StockWord::Consume => {
                         stock.reserved -= quantity;
                         stock.consumed += quantity;
+                        order.stock = LineStock::Consumed;
                     }
                     StockWord::Return => {
                         stock.reserved -= quantity;
                         stock.shelf += quantity;
+                        order.stock = LineStock::Returned;
                     }
                 }
             }
         }
+        if ended(order.phase) {
+            let left = (order.held, order.deadlines.len(), order.stock == LineStock::Reserved);
+            assert_eq!(left, (0, 0, false), "nothing of an order is left over when it ends");
+        }
+    }
+
+    /// The moves that money words mean for an order.
+    fn due(&self, order: &Known, words: &[MoneyWord]) -> Vec<MoneyMove> {
+        let owner = self.stores[&(order.channel.clone(), order.placed.store.clone())];
+        let (mut held, mut source) = (order.held, order.source);
+        let moves = words.iter().map(|word| {
+            let (from, to, minor) = match word {
+                MoneyWord::Hold => (Pot::Wallet(order.placed.buyer), Pot::Held, order.total.minor),
+                MoneyWord::Capture => (Pot::Outside, Pot::Held, order.total.minor),
+                MoneyWord::Release => (Pot::Held, Pot::Wallet(owner), held),
+                MoneyWord::Refund => (Pot::Held, source.unwrap_or(Pot::Outside), held),
+            };
+            if to == Pot::Held {
+                (held, source) = (held + minor, Some(from));
+            } else {
+                held = 0;
+            }
+            MoneyMove { from, to, amount: Money { minor, ..order.total } }
+        });
+        moves.filter(|it| it.amount.minor > 0).collect()
     }
 }

@@ -9,7 +9,8 @@ use events::*;
 use proptest::prelude::*;
 
 use super::site::{
-    Site, adopt, cases, cny, command, idle, listing, paused, place_in, sku, somebody, store,
+    Site, adopt, cases, channel, cny, command, idle, in_each_channel, listing, paused, place_in,
+    sku, somebody, store,
 };
 
 const COMMIT_BYTES_MAX: usize = 512 * 1024;
@@ -30,7 +31,7 @@ fn sizes(site: &Site) -> Vec<usize> {
 
 #[test]
 fn a_decision_that_is_too_large_leaves_nothing() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, _) = site.shop(&[], 0).await;
         let before = site.world();
@@ -53,10 +54,10 @@ fn a_decision_that_is_too_large_leaves_nothing() {
 /// An order that could be placed can be shipped: its later events are no larger.
 #[test]
 fn the_largest_order_lives_to_its_end() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[], 1_000_000).await;
-        for adopted in adopt(&[("max_lines", "100000")]) {
+        for adopted in adopt(&channel(), &[("max_lines", "100000")]) {
             site.give(adopted).await.unwrap();
         }
         let name = |n: usize| Sku::new(format!("{}{n:05}", "\u{1}".repeat(250))).unwrap();
@@ -124,7 +125,7 @@ proptest! {
 
 #[test]
 fn commands_that_come_together_share_a_commit() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[], 0).await;
         let before = sizes(&site).len();
@@ -145,7 +146,7 @@ fn commands_that_come_together_share_a_commit() {
 /// What was refused takes no part in a commit, and waits for none where nothing is under way.
 #[test]
 fn refusals_alone_make_no_commit() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[], 0).await;
         let before = site.head();

@@ -13,8 +13,8 @@ use events::*;
 use super::{
     books::Books,
     site::{
-        BEGIN, MINUTE, Site, channel, cny, command, decisions, idle, paused, place, register, sku,
-        somebody, store,
+        BEGIN, MINUTE, Site, channel, cny, command, decisions, idle, in_each_channel, place,
+        register, sku, somebody, store,
     },
 };
 
@@ -34,7 +34,7 @@ async fn step(site: &Site, by: AccountId, order: OrderId, word: Word) {
 
 #[test]
 fn what_is_due_fires_by_itself() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
         let (seller, buyer) = site.shop(&[9], 1000).await;
         let (unpaid, placed) = place(&[(0, 1)]);
@@ -65,7 +65,7 @@ fn what_is_due_fires_by_itself() {
 
 #[test]
 fn a_turn_fires_256_at_most() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
         let (_, buyer) = site.shop(&[1000], 0).await;
         for _ in 0..600 {
@@ -85,7 +85,7 @@ fn a_turn_fires_256_at_most() {
 
 #[test]
 fn a_refused_deadline_rests_longer_each_time() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
         let (seller, buyer) = site.shop(&[9], 1000).await;
         let (order, placed) = place(&[(0, 1)]);
@@ -122,7 +122,7 @@ fn a_refused_deadline_rests_longer_each_time() {
 
 #[test]
 fn a_clock_that_jumps_ahead_stops_deadlines_and_nothing_else() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[9], 1000).await;
         site.give(command(somebody(buyer), place(&[(0, 1)]).1)).await.unwrap();
@@ -147,7 +147,7 @@ fn a_clock_that_jumps_ahead_stops_deadlines_and_nothing_else() {
 
 #[test]
 fn a_jump_within_the_bound_is_time_that_went_by() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[9], 1000).await;
         site.give(command(somebody(buyer), place(&[(0, 1)]).1)).await.unwrap();
@@ -161,7 +161,7 @@ fn a_jump_within_the_bound_is_time_that_went_by() {
 /// Time that goes by while nothing ticks, for the machine as for the clock, is no jump.
 #[test]
 fn a_long_wait_is_no_jump() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[9], 1000).await;
         site.give(command(somebody(buyer), place(&[(0, 1)]).1)).await.unwrap();
@@ -173,7 +173,7 @@ fn a_long_wait_is_no_jump() {
 /// A clock that was behind for a while and is set right has not jumped ahead.
 #[test]
 fn a_clock_that_was_behind_may_come_back() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[9], 1000).await;
         site.give(command(somebody(buyer), place(&[(0, 1)]).1)).await.unwrap();
@@ -189,7 +189,7 @@ fn a_clock_that_was_behind_may_come_back() {
 
 #[test]
 fn a_session_ends_when_its_time_is_over() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, _) = site.shop(&[0], 0).await;
         let token = Digest([5; 32]);
@@ -213,7 +213,7 @@ fn a_session_ends_when_its_time_is_over() {
 /// A clock that was ahead once must not close the shop until it is that late.
 #[test]
 fn a_session_opened_after_the_clock_was_ahead_lives() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, _) = site.shop(&[0], 0).await;
         site.clock.set(Millis(BEGIN.0 + 7_200_000));

@@ -21,8 +21,8 @@ use proptest::prelude::*;
 use super::{
     books::Books,
     site::{
-        Answer, Site, cases, cny, command, decisions, idle, keyed, paused, place, sku, somebody,
-        store,
+        Answer, Site, cases, cny, command, decisions, idle, in_each_channel, keyed, paused, place,
+        sku, somebody, store,
     },
     steps::{Step, beginning, steps},
 };
@@ -34,7 +34,7 @@ fn short() -> Result<Accepted, Error> {
 /// The last copy is sold in a commit that is on its way: who comes too late waits for it.
 #[test]
 fn a_refusal_waits_for_what_it_was_decided_on() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[1], 1000).await;
         let gate = site.hold();
@@ -88,7 +88,7 @@ fn a_refusal_is_none_when_what_it_was_decided_on_fails() {
 /// A refusal that what is decided but not yet on its way has caused waits for two commits.
 #[test]
 fn a_refusal_waits_for_what_waits_itself() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[1], 1000).await;
         let (one, two) = (site.hold(), docket::journal::memory::Gate::new());
@@ -114,7 +114,7 @@ fn a_refusal_waits_for_what_waits_itself() {
 /// what is not durable.
 #[test]
 fn credentials_are_as_durable_as_answers() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[], 0).await;
         let gate = site.hold();
@@ -263,7 +263,7 @@ async fn held_against(site: &Site, given: &[Given]) {
 /// Refusals and replays under a slow journal: a model that knows only what is durable.
 #[test]
 fn every_answer_is_true_of_what_is_durable() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.turn_max = 1).await;
         let (_, buyer) = site.shop(&[20], 100_000).await;
         let begun = site.head().number.0;

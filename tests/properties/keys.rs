@@ -9,15 +9,15 @@ use docket::{
 use events::*;
 
 use super::site::{
-    BEGIN, MINUTE, Site, adopt, cny, command, idle, keyed, listing, paused, place, sku, somebody,
-    store,
+    BEGIN, MINUTE, Site, adopt, channel, cny, command, idle, in_each_channel, keyed, listing,
+    place, sku, somebody, store,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
 fn a_key_has_one_effect_and_one_answer() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[3], 100).await;
         let ask = |body| keyed(command(somebody(buyer), place(&[(0, 1)]).1), "k", body);
@@ -54,7 +54,7 @@ fn a_key_has_one_effect_and_one_answer() {
 
 #[test]
 fn a_refused_command_leaves_its_key_free() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[0], 100).await;
         let ask = |body| keyed(command(somebody(buyer), place(&[(0, 1)]).1), "k", body);
@@ -77,7 +77,7 @@ fn a_refused_command_leaves_its_key_free() {
 
 #[test]
 fn a_key_in_flight_makes_the_second_wait() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[2], 100).await;
         let gate = site.hold();
@@ -98,7 +98,7 @@ fn a_key_in_flight_makes_the_second_wait() {
 
 #[test]
 fn a_key_outlives_the_account_and_the_token_that_proved_it() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[1], 100).await;
         let token = Digest([9; 32]);
@@ -129,7 +129,7 @@ fn a_key_outlives_the_account_and_the_token_that_proved_it() {
 
 #[test]
 fn a_key_lives_as_long_as_the_setting_says() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (_, buyer) = site.shop(&[9], 100).await;
         let ask = || keyed(command(somebody(buyer), place(&[(0, 1)]).1), "k", 1);
@@ -147,19 +147,19 @@ fn a_key_lives_as_long_as_the_setting_says() {
 
 #[test]
 fn a_key_taken_again_lives_its_whole_time() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
         let (seller, buyer) = site.shop(&[9], 100).await;
         let ask = |key| keyed(command(somebody(buyer), place(&[(0, 1)]).1), key, 1);
         // One that lives a day, recorded before those that live an hour.
         site.engine.submit(ask("long")).await.unwrap();
-        for adopted in adopt(&[("key_ttl", "1h")]) {
+        for adopted in adopt(&channel(), &[("key_ttl", "1h")]) {
             site.give(adopted).await.unwrap();
         }
         site.engine.submit(ask("k")).await.unwrap();
         site.clock.pass(60 * MINUTE).await;
         assert!(!site.engine.submit(ask("k")).await.unwrap().replay, "it was an hour old");
-        for adopted in adopt(&[("key_ttl", "2d")]) {
+        for adopted in adopt(&channel(), &[("key_ttl", "2d")]) {
             site.give(adopted).await.unwrap();
         }
         site.clock.pass(60 * MINUTE).await;

@@ -1,179 +1,343 @@
-//! What the bookstore's documents allow, written from them and not from the code or its file.
+//! The life cycles that the documents draw, in the documents' own notation and written from them,
+//! not from the code or its files: a row a line, the first that fits is what happens.
+//!
+//! ```text
+//! command (methods) from by → to stock money deadlines event
+//! ```
+//! `p` is the deadline of the payment, `r` that of the receipt. Whoever may do a thing from now on
+//! is one more word in a row here.
 
-use docket::domain::{
-    Account, Action, Caller, Command, Credential, Listing, Order, Place, World, lifecycle::Word,
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    sync::LazyLock,
 };
-use events::{By, Millis, Phase, Sku};
 
-use By::{Buyer, Seller, Timer};
-use Phase::{AwaitingPayment, Cancelled, Completed, Paid, Shipped};
+use docket::{
+    builtin::builtin_lifecycle,
+    domain::lifecycle::{MoneyWord, Word},
+};
+use events::{By, Channel, Method, Phase, StockWord};
+use serde::de::DeserializeOwned;
 
-/// Every step of an order that there is: what is asked, where the order is, who may, where it goes.
-pub const STEPS: [(Word, Phase, By, Phase); 7] = [
-    (Word::Pay, AwaitingPayment, Buyer, Paid),
-    (Word::Cancel, AwaitingPayment, Buyer, Cancelled),
-    (Word::Cancel, Paid, Buyer, Cancelled),
-    (Word::Expire, AwaitingPayment, Timer, Cancelled),
-    (Word::Ship, Paid, Seller, Shipped),
-    (Word::Receive, Shipped, Buyer, Completed),
-    (Word::Receive, Shipped, Timer, Completed),
-];
+/// The two that docket serves, and one that an operator adds at run time.
+pub const CHANNELS: [&str; 3] = ["bookstore", "native", "stall"];
 
-/// Whether a command must be accepted.
-pub fn allows(world: &World, command: &Command, now: Millis) -> bool {
-    let it = Asked { world, command, now };
-    let caller = &command.caller;
-    match &command.action {
-        Action::Register { account, login, .. } => {
-            !world.logins.contains_key(&(command.channel.clone(), *login))
-                && !world.accounts.contains_key(account)
-        }
-        Action::ChangePassword { .. }
-        | Action::OpenSession { .. }
-        | Action::CloseSession { .. } => it.proven().is_some(),
-        Action::Unregister => it.proven().is_some_and(|_| !it.has_open_orders()),
-        Action::OpenStore { store } => {
-            it.proven().is_some() && !it.channel().stores.contains_key(store)
-        }
-        Action::AddListing(added) => {
-            let own = it.channel().stores.get(&added.store).filter(|store| it.is(store.owner));
-            let new = own.is_some_and(|store| !store.listings.contains_key(&added.sku));
-            new && added.price.minor >= 0 && added.quantity >= 0
-        }
-        Action::AddStock { store, sku, quantity } => {
-            let own = it.channel().stores.get(store).filter(|store| it.is(store.owner));
-            let listing = own.and_then(|store| store.listings.get(sku));
-            *quantity >= 1 && listing.is_some_and(|it| fits([it.shelf, it.reserved, *quantity]))
-        }
-        Action::Fund { amount } => it.proven().is_some_and(|account| {
-            let (wallet, held) = has(account, amount.currency);
-            match amount.minor {
-                0.. => fits([wallet, held, amount.minor]),
-                _ => i128::from(wallet) + i128::from(amount.minor) >= 0,
-            }
-        }),
-        Action::Place(place) => it.proven().is_some() && it.sells(place),
-        Action::Step { order, store, word } => {
-            let known = world.orders.get(order);
-            let known = known.filter(|it| store.as_ref().is_none_or(|store| it.store == *store));
-            known.is_some_and(|order| it.steps(order, *word))
-        }
-        // What operators do is not asked for at random.
-        Action::AdoptLifecycle { .. }
-        | Action::AdoptSettings { .. }
-        | Action::Forget { .. }
-        | Action::IssueToken(_)
-        | Action::RevokeToken { .. }
-        | Action::Charge { .. }
-        | Action::Move { .. } => *caller == Caller::System,
-    }
+const BOOKSTORE: &str = "
+place New buyer → AwaitingPayment reserve p=set
+pay AwaitingPayment buyer → Paid hold p=clear
+cancel AwaitingPayment buyer → Cancelled return p=clear
+cancel Paid buyer → Cancelled return, refund
+expire AwaitingPayment timer → Cancelled return p=clear
+ship Paid seller → Shipped consume r=set
+receive Shipped buyer, timer → Completed release r=clear
+";
+
+const NATIVE: &str = "
+place New buyer → AwaitingPayment reserve p=set
+pay (wallet) AwaitingPayment buyer → Paid hold p=clear
+cancel AwaitingPayment buyer, seller, operator → Cancelled return p=clear
+expire AwaitingPayment timer → Cancelled return p=clear
+cancel Paid seller, operator → Cancelled return, refund
+ship Paid seller → Shipped consume r=set
+receive Shipped buyer, timer → Completed release r=clear
+";
+
+/// Nobody confirms a receipt but the buyer, and sellers may call off what is not paid.
+const BOOKSTORE_2: &str = "
+place New buyer → AwaitingPayment reserve p=set
+pay AwaitingPayment buyer → Paid hold p=clear
+cancel AwaitingPayment buyer, seller → Cancelled return p=clear
+cancel Paid buyer → Cancelled return, refund
+expire AwaitingPayment timer → Cancelled return p=clear
+ship Paid seller → Shipped consume
+receive Shipped buyer → Completed release
+";
+
+/// Staff may place and ship, and the buyer may call off what is paid.
+const NATIVE_2: &str = "
+place New buyer, staff → AwaitingPayment reserve p=set
+pay (wallet) AwaitingPayment buyer → Paid hold p=clear
+pay (bank) AwaitingPayment operator → Paid capture p=clear
+cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
+expire AwaitingPayment timer → Cancelled return p=clear
+cancel Paid buyer, seller, operator → Cancelled return, refund
+ship Paid seller, staff → Shipped consume r=set
+receive Shipped buyer, timer → Completed release r=clear
+";
+
+/// Everybody who can be something to an order, and every word that docket records.
+const STALL: &str = "
+place (on_delivery) New buyer, staff → Preparing reserve
+place New buyer, staff, operator → AwaitingPayment reserve p=set
+pay (wallet) AwaitingPayment buyer → Paid hold p=clear
+pay (online) AwaitingPayment gateway → Paid capture p=clear
+pay (bank, at_store) AwaitingPayment staff, operator → Paid capture p=clear
+cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
+cancel Preparing buyer, seller, staff → Cancelled return
+cancel Ready staff, operator → Rejected return, refund event=order.rejected
+expire AwaitingPayment timer → Cancelled return p=clear
+prepare Paid seller, staff → Ready
+ship [Ready, Preparing] seller → Shipped consume r=set
+ship DeliveryFailed seller → Shipped r=set
+confirm_delivery (on_delivery) Shipped gateway → Completed capture, release r=clear
+confirm_delivery Shipped gateway → Completed release r=clear
+fail_delivery Shipped gateway → DeliveryFailed r=clear
+cancel (on_delivery) DeliveryFailed operator → Cancelled
+cancel DeliveryFailed operator → Cancelled refund
+request_refund [Paid, Ready] buyer, operator → Refunding
+confirm_refund Refunding gateway, operator → Refunded return, refund
+receive (on_delivery) Shipped buyer, staff, timer → Completed capture, release r=clear
+receive Shipped buyer, staff, timer → Completed release r=clear
+";
+
+/// No refund is asked for any more, and only accounts place.
+const STALL_2: &str = "
+place (on_delivery) New buyer → Preparing reserve
+place New buyer → AwaitingPayment reserve p=set
+pay (wallet) AwaitingPayment buyer → Paid hold p=clear
+pay (online) AwaitingPayment gateway → Paid capture p=clear
+pay (bank, at_store) AwaitingPayment staff, operator → Paid capture p=clear
+cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
+cancel Preparing buyer, seller, staff → Cancelled return
+cancel [Paid, Ready] buyer, staff, operator → Cancelled return, refund
+expire AwaitingPayment timer → Cancelled return p=clear
+prepare Paid seller, staff → Ready
+ship [Ready, Preparing] seller → Shipped consume r=set
+ship DeliveryFailed seller → Shipped r=set
+fail_delivery Shipped gateway → DeliveryFailed r=clear
+cancel (on_delivery) DeliveryFailed operator → Cancelled
+cancel DeliveryFailed operator → Cancelled refund
+receive (on_delivery) Shipped buyer, staff, timer → Completed capture, release r=clear
+receive Shipped buyer, staff, timer → Completed release r=clear
+";
+
+/// Every life cycle that may come into force here. The last column: where an open order of an
+/// earlier version cannot go on, because nothing leads out or a deadline is unknown.
+static LAWS: LazyLock<Vec<Law>> = LazyLock::new(|| {
+    use Phase::{Refunding, Shipped};
+    vec![
+        Law::new("bookstore", 1, BOOKSTORE, "600s", &[]),
+        Law::new("bookstore", 2, BOOKSTORE_2, "300s", &[Shipped]),
+        Law::new("native", 1, NATIVE, "600s", &[]),
+        Law::new("native", 2, NATIVE_2, "900s", &[]),
+        Law::new("stall", 1, STALL, "600s", &[]),
+        Law::new("stall", 2, STALL_2, "600s", &[Refunding]),
+    ]
+});
+
+/// A life cycle.
+pub struct Law {
+    pub channel: Channel,
+    pub version: u32,
+    pub rows: Vec<Row>,
+    /// Each setting and its default.
+    pub settings: BTreeMap<&'static str, &'static str>,
+    /// Where orders are that cannot move to it.
+    pub stuck: &'static [Phase],
+    /// The file that says the same.
+    pub text: String,
 }
 
-struct Asked<'a> {
-    world: &'a World,
-    command: &'a Command,
-    now: Millis,
+/// One row.
+#[derive(Debug)]
+pub struct Row {
+    pub word: Word,
+    /// None where it does not matter how an order is to be paid.
+    pub methods: Vec<Method>,
+    /// None for an order that does not exist yet.
+    pub from: Vec<Phase>,
+    pub by: Vec<By>,
+    pub to: Phase,
+    pub stock: Vec<StockWord>,
+    pub money: Vec<MoneyWord>,
+    /// What is set, or cleared.
+    pub deadlines: Vec<(&'static str, bool)>,
+    /// What its event is called.
+    pub event: &'static str,
+    /// Whether that is not what the command's events are called.
+    renamed: bool,
 }
 
-impl<'a> Asked<'a> {
-    fn channel(&self) -> &'a docket::domain::ChannelState {
-        &self.world.channels[&self.command.channel]
+impl Law {
+    pub fn of(channel: &Channel, version: u32) -> &'static Self {
+        let found = LAWS.iter().find(|it| it.channel == *channel && it.version == version);
+        found.unwrap_or_else(|| panic!("{channel} has no version {version}"))
     }
 
-    fn is(&self, account: events::AccountId) -> bool {
-        self.proven().is_some()
-            && matches!(self.command.caller, Caller::Somebody { account: Some(it), .. } if it == account)
+    /// The one that a file says, if it is sound.
+    pub fn reading(channel: &Channel, text: &str) -> Option<&'static Self> {
+        LAWS.iter().find(|it| it.channel == *channel && text.starts_with(&it.text))
     }
 
-    /// The caller, where it is an account and proves it.
-    fn proven(&self) -> Option<&'a Account> {
-        let Caller::Somebody { account: Some(id), credential } = &self.command.caller else {
-            return None;
-        };
-        let account = self.world.accounts.get(id)?;
-        let proves = match credential {
-            Credential::Failed => false,
-            Credential::Waived => true,
-            Credential::Verified { session, password } => {
-                let live =
-                    |token| account.sessions.iter().any(|it| it.0 == token && it.1 > self.now);
-                (session.is_some() || password.is_some())
-                    && session.is_none_or(live)
-                    && password.is_none_or(|version| version == account.password)
-            }
-        };
-        proves.then_some(account)
-    }
-
-    fn has_open_orders(&self) -> bool {
-        self.world.orders.values().filter(|order| !ended(order.phase)).any(|order| {
-            let owner = self.channel().stores[&order.store].owner;
-            self.is(order.buyer) || self.is(owner)
+    /// The row for a command, if one fits.
+    pub fn find(&self, word: Word, from: Option<Phase>, method: Method, by: &[By]) -> Option<&Row> {
+        self.rows.iter().find(|row| {
+            let fits = match from {
+                Some(from) => row.takes(from, method),
+                None => row.from.is_empty() && row.pays(method),
+            };
+            row.word == word && fits && row.by.iter().any(|may| by.contains(may))
         })
     }
 
-    fn sells(&self, place: &Place) -> bool {
-        let Some(store) = self.channel().stores.get(&place.store) else { return false };
-        let mut skus: Vec<&Sku> = place.lines.iter().map(|(sku, _)| sku).collect();
-        skus.sort();
-        skus.dedup();
-        let mut total = 0;
-        let mut currencies = Vec::new();
-        let on_sale = skus.iter().all(|sku| {
-            let Some(Listing { price, shelf, .. }) = store.listings.get(*sku) else { return false };
-            let asked = place.lines.iter().filter(|line| line.0 == **sku);
-            let quantity: i128 = asked.map(|line| i128::from(line.1)).sum();
-            total += i128::from(price.minor) * quantity;
-            currencies.push(price.currency);
-            quantity <= i128::from(*shelf)
-        });
-        currencies.dedup();
-        let new = !self.world.orders.contains_key(&place.order);
-        let counts = place.lines.iter().all(|(_, quantity)| *quantity >= 1);
-        self.world.accounts.contains_key(&store.owner)
-            && on_sale
-            && counts
-            && new
-            && currencies.len() == 1
-            && total <= i128::from(i64::MAX)
+    /// The row that an event of this kind tells of, if one may.
+    pub fn told(&self, kind: &str, from: Option<Phase>, method: Method, by: By) -> Option<&Row> {
+        let words = self.rows.iter().filter(|row| row.event == kind).map(|row| row.word);
+        let mut found = words.filter_map(|word| self.find(word, from, method, &[by]));
+        found.find(|row| row.event == kind)
     }
 
-    fn steps(&self, order: &Order, word: Word) -> bool {
-        let owner = self.channel().stores[&order.store].owner;
-        let allowed = STEPS.iter().any(|(known, from, by, _)| {
-            let may = match by {
-                Buyer => self.is(order.buyer),
-                Seller => self.is(owner),
-                _ => self.command.caller == Caller::Timer,
-            };
-            *known == word && *from == order.phase && may
-        });
-        let currency = order.total.currency;
-        allowed
-            && match word {
-                Word::Pay => {
-                    has(&self.world.accounts[&order.buyer], currency).0 >= order.total.minor
-                }
-                // Money that may come back to the seller from its own orders needs room, too.
-                Word::Receive => {
-                    let (wallet, held) = has(&self.world.accounts[&owner], currency);
-                    fits([wallet, held, if owner == order.buyer { 0 } else { order.total.minor }])
-                }
-                _ => true,
+    /// The setting that says when a deadline is due.
+    pub fn after(deadline: &str) -> &'static str {
+        match deadline {
+            "pay" => "pay_within",
+            "receive" => "receive_within",
+            other => panic!("there is no deadline {other}"),
+        }
+    }
+
+    fn new(
+        channel: &str,
+        version: u32,
+        rows: &'static str,
+        pay_within: &'static str,
+        stuck: &'static [Phase],
+    ) -> Self {
+        let channel = Channel::new(channel).unwrap();
+        let rows: Vec<Row> = rows.trim().lines().map(Row::read).collect();
+        let mut settings =
+            BTreeMap::from([("pay_within", pay_within), ("max_lines", "500"), ("key_ttl", "24h")]);
+        if rows.iter().any(|row| row.deadlines.contains(&("receive", true))) {
+            settings.insert("receive_within", "7d");
+        }
+        let builtin = builtin_lifecycle(&channel).filter(|_| version == 1).map(str::to_owned);
+        let text = builtin.unwrap_or_else(|| file(version, &settings, &rows));
+        Self { channel, version, rows, settings, stuck, text }
+    }
+}
+
+impl Row {
+    /// Whether it leads on from there.
+    pub fn takes(&self, from: Phase, method: Method) -> bool {
+        self.from.contains(&from) && self.pays(method)
+    }
+
+    /// Whether it is for orders that are to be paid like that.
+    pub fn pays(&self, method: Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(&method)
+    }
+
+    fn read(line: &'static str) -> Self {
+        let (asked, done) = line.split_once(" → ").unwrap();
+        let (word, mut rest) = asked.split_once(' ').unwrap();
+        let mut methods = Vec::new();
+        if let Some((inside, behind)) = rest.strip_prefix('(').and_then(|it| it.split_once(") ")) {
+            (methods, rest) = (inside.split(", ").map(value).collect(), behind);
+        }
+        let words = |text: &'static str| {
+            let split = text.split([' ', ',', '[', ']']);
+            split.filter(|word| !word.is_empty() && *word != "New").collect::<Vec<_>>()
+        };
+        let is_phase = |word: &&str| word.starts_with(char::is_uppercase);
+        let (from, by): (Vec<_>, Vec<_>) = words(rest).into_iter().partition(is_phase);
+        let word = Word::parse(word).unwrap();
+        let mut row = Self {
+            word,
+            methods,
+            from: from.into_iter().map(value).collect(),
+            by: by.into_iter().map(value).collect(),
+            to: value(words(done)[0]),
+            stock: Vec::new(),
+            money: Vec::new(),
+            deadlines: Vec::new(),
+            event: kind(word),
+            renamed: false,
+        };
+        for word in &words(done)[1..] {
+            match *word {
+                "p=set" => row.deadlines.push(("pay", true)),
+                "p=clear" => row.deadlines.push(("pay", false)),
+                "r=set" => row.deadlines.push(("receive", true)),
+                "r=clear" => row.deadlines.push(("receive", false)),
+                word => match (word.strip_prefix("event="), MoneyWord::parse(word)) {
+                    (Some(event), _) => (row.event, row.renamed) = (event, true),
+                    (None, Some(money)) => row.money.push(money),
+                    (None, None) => row.stock.push(value(word)),
+                },
             }
+        }
+        row
     }
 }
 
-/// What an account has in its wallet, and what may come back to it.
-fn has(account: &Account, currency: events::Currency) -> (i64, i64) {
-    let of = |pot: &std::collections::BTreeMap<_, i64>| pot.get(&currency).copied().unwrap_or(0);
-    (of(&account.wallet), of(&account.held))
+/// What the events of a command are called.
+fn kind(word: Word) -> &'static str {
+    match word {
+        Word::Place => "order.placed",
+        Word::Pay => "order.paid",
+        Word::Prepare => "order.prepared",
+        Word::Ship => "order.shipped",
+        Word::ConfirmDelivery => "order.delivered",
+        Word::FailDelivery => "order.delivery_failed",
+        Word::Receive => "order.received",
+        Word::Cancel => "order.cancelled",
+        Word::Expire => "order.expired",
+        Word::RequestRefund => "order.refund_requested",
+        Word::ConfirmRefund => "order.refunded",
+        other => panic!("no row here has {other}"),
+    }
 }
 
-fn fits(all: [i64; 3]) -> bool {
-    all.map(i128::from).iter().sum::<i128>() <= i128::from(i64::MAX)
+/// What a word stands for in events.
+fn value<T: DeserializeOwned>(word: &str) -> T {
+    serde_json::from_value(word.into()).unwrap_or_else(|_| panic!("{word:?} is no word"))
 }
 
-pub fn ended(phase: Phase) -> bool {
-    matches!(phase, Completed | Cancelled)
+/// Rows as a life-cycle file.
+fn file(version: u32, settings: &BTreeMap<&str, &str>, rows: &[Row]) -> String {
+    fn words<T: serde::Serialize>(words: impl IntoIterator<Item = T>) -> String {
+        serde_json::to_string(&words.into_iter().collect::<Vec<_>>()).unwrap()
+    }
+    let mut text = format!("version = {version}\n[settings]\n");
+    for (name, value) in settings {
+        match value.parse::<i64>() {
+            Ok(number) => writeln!(text, "{name} = {number}").unwrap(),
+            Err(_) => writeln!(text, "{name} = {value:?}").unwrap(),
+        }
+    }
+    let timed: HashMap<_, _> = [("pay", Word::Expire), ("receive", Word::Receive)].into();
+    for name in ["pay", "receive"] {
+        if rows.iter().any(|row| row.deadlines.contains(&(name, true))) {
+            let (after, command) = (Law::after(name), timed[name]);
+            writeln!(text, "[deadline.{name}]\nafter = {after:?}\ncommand = \"{command}\"")
+                .unwrap();
+        }
+    }
+    for row in rows {
+        let from = if row.from.is_empty() { "[\"New\"]".to_owned() } else { words(&row.from) };
+        writeln!(text, "[[on]]\ncommand = \"{}\"\nfrom = {from}", row.word).unwrap();
+        writeln!(text, "by = {}\nto = \"{:?}\"", words(&row.by), row.to).unwrap();
+        if !row.methods.is_empty() {
+            writeln!(text, "when = {{ method = {} }}", words(&row.methods)).unwrap();
+        }
+        if row.renamed {
+            writeln!(text, "event = {:?}", row.event).unwrap();
+        }
+        if !row.stock.is_empty() {
+            writeln!(text, "stock = {}", words(&row.stock)).unwrap();
+        }
+        if !row.money.is_empty() {
+            writeln!(text, "money = {}", words(row.money.iter().map(|it| it.as_str()))).unwrap();
+        }
+        if !row.deadlines.is_empty() {
+            let changes = row
+                .deadlines
+                .iter()
+                .map(|(name, set)| format!("{name} = {:?}", if *set { "set" } else { "clear" }));
+            let changes = changes.collect::<Vec<_>>().join(", ");
+            writeln!(text, "deadlines = {{ {changes} }}").unwrap();
+        }
+    }
+    text
 }

@@ -16,7 +16,7 @@ use docket::{
 use events::*;
 
 use super::site::{
-    Answer, Site, cny, command, decisions, idle, listing, paused, sku, somebody, store,
+    Answer, Site, cny, command, decisions, idle, in_each_channel, listing, sku, somebody, store,
 };
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ fn recorded(site: &Site, id: CommandId) -> bool {
 
 #[test]
 fn a_full_queue_says_so() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.queue_max = 3).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let (gate, blocking) = block(&site, seller).await;
@@ -81,7 +81,7 @@ fn a_full_queue_says_so() {
 
 #[test]
 fn a_command_that_waited_too_long_is_dropped_undecided() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.answer_within = 4 * SHORT).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let (gate, blocking) = block(&site, seller).await;
@@ -107,7 +107,7 @@ fn a_command_that_waited_too_long_is_dropped_undecided() {
 
 #[test]
 fn a_command_of_unknown_outcome_may_be_recorded() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.answer_within = SHORT).await;
         let (_, buyer) = site.shop(&[0], 0).await;
         let gate = site.hold();
@@ -123,7 +123,7 @@ fn a_command_of_unknown_outcome_may_be_recorded() {
 
 #[test]
 fn a_caller_that_goes_away_does_not_undo_its_command() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let (gate, blocking) = block(&site, seller).await;
@@ -141,7 +141,7 @@ fn a_caller_that_goes_away_does_not_undo_its_command() {
 
 #[test]
 fn an_end_in_good_order_finishes_what_was_given() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let (gate, blocking) = block(&site, seller).await;
@@ -170,7 +170,7 @@ fn an_end_in_good_order_finishes_what_was_given() {
 
 #[test]
 fn a_failed_append_answers_all_that_waits() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|_| {}).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let gate = Gate::new();
@@ -202,7 +202,7 @@ fn a_failed_append_answers_all_that_waits() {
 /// Commands take effect in the order in which they were given.
 #[test]
 fn first_come_first_served() {
-    paused(async {
+    in_each_channel(async || {
         let site = Site::new(|options| options.turn_max = 4).await;
         let (seller, buyer) = site.shop(&[0], 0).await;
         let (gate, blocking) = block(&site, seller).await;
@@ -224,7 +224,7 @@ fn first_come_first_served() {
 /// A fault in the engine itself is said, like one of the journal's, and nobody waits for ever.
 #[test]
 fn an_engine_that_panics_has_stopped() {
-    paused(async {
+    in_each_channel(async || {
         let broken = Arc::new(AtomicBool::new(false));
         let breaks = Arc::clone(&broken);
         let site = Site::new(move |options| {

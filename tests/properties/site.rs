@@ -1,6 +1,7 @@
 //! An engine on a journal in memory, under a clock that a test sets, and the commands for it.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -42,14 +43,29 @@ pub fn paused<T>(test: impl Future<Output = T>) -> T {
     runtime.enable_time().start_paused(true).build().unwrap().block_on(test)
 }
 
+thread_local! {
+    /// The channel that a test is about at the moment.
+    static CHANNEL: Cell<&'static str> = const { Cell::new("bookstore") };
+}
+
+/// Runs under [paused] time once in each channel that docket serves: what it is about is theirs
+/// alike.
+pub fn in_each_channel(test: impl AsyncFn()) {
+    for channel in ["bookstore", "native"] {
+        CHANNEL.set(channel);
+        paused(test());
+    }
+}
+
 /// An id that no other has in this run.
 pub fn fresh() -> Uuid {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Uuid::from_u128(NEXT.fetch_add(1, Ordering::Relaxed).into())
 }
 
+/// The channel that the test is about: the bookstore's, where it does not say.
 pub fn channel() -> Channel {
-    Channel::new("bookstore").unwrap()
+    Channel::new(CHANNEL.get()).unwrap()
 }
 pub fn cny(minor: i64) -> Money {
     Money { minor, currency: Currency::CNY }
@@ -64,9 +80,13 @@ pub fn login(n: u8) -> Digest {
     Digest([n; 32])
 }
 
-/// A command of docket's own channel.
+/// A command of the channel that the test is about.
 pub fn command(caller: Caller, action: Action) -> Command {
-    Command { id: CommandId(fresh()), channel: channel(), caller, action }
+    command_in(&channel(), caller, action)
+}
+
+pub fn command_in(channel: &Channel, caller: Caller, action: Action) -> Command {
+    Command { id: CommandId(fresh()), channel: channel.clone(), caller, action }
 }
 
 /// An account that the site takes at its word.
@@ -75,11 +95,15 @@ pub fn somebody(account: AccountId) -> Caller {
 }
 
 pub fn register(n: u8) -> (AccountId, Command) {
+    register_in(&channel(), n)
+}
+
+pub fn register_in(channel: &Channel, n: u8) -> (AccountId, Command) {
     let account = AccountId(fresh());
     let sealed = || Sealed::new(account, "c2VhbGVk".into());
     let (login_sealed, password) = (sealed(), sealed());
     let action = Action::Register { account, login: login(n), login_sealed, password };
-    (account, command(Caller::Login(login(n)), action))
+    (account, command_in(channel, Caller::Login(login(n)), action))
 }
 
 pub fn listing(store_id: StoreId, sku: Sku, price: Money, quantity: i64) -> Action {
@@ -98,17 +122,22 @@ pub fn place_in(store: StoreId, lines: Vec<(Sku, i64)>) -> (OrderId, Action) {
     let order = OrderId(fresh());
     let number = OrderNumber::new(order.to_string()).unwrap();
     let (kind, method) = (Kind::Physical, Method::Wallet);
-    (order, Action::Place(Place { order, number, store, lines, kind, method }))
+    (order, Action::Place(Place { order, number, store, lines, buyer: None, kind, method }))
 }
 
-/// The life cycle in force and its settings.
-pub fn adopt(overrides: &[(&str, &str)]) -> [Command; 2] {
-    let text = builtin_lifecycle(&channel()).unwrap().to_owned();
-    let digest = Digest(Sha256::digest(text.as_bytes()).into());
+/// SHA-256 of a text.
+pub fn digest(text: &str) -> Digest {
+    Digest(Sha256::digest(text.as_bytes()).into())
+}
+
+/// A channel's life cycle and its settings.
+pub fn adopt(channel: &Channel, overrides: &[(&str, &str)]) -> [Command; 2] {
+    let text = builtin_lifecycle(channel).unwrap().to_owned();
+    let digest = digest(&text);
     let overrides = overrides.iter().map(|(name, value)| (String::from(*name), (*value).into()));
     let overrides = overrides.collect();
     [Action::AdoptLifecycle { digest, text }, Action::AdoptSettings { overrides }]
-        .map(|action| command(Caller::System, action))
+        .map(|action| command_in(channel, Caller::System, action))
 }
 
 /// A clock that a test sets.
@@ -156,11 +185,13 @@ impl Site {
         Self { journal, engine, clock, running }
     }
 
-    /// New, with the bookstore's life cycle in force.
+    /// New, with both channels that docket serves.
     pub async fn new(set: impl FnOnce(&mut Options)) -> Self {
         let site = Self::on(Arc::default(), BEGIN, set);
-        for command in adopt(&[]) {
-            site.give(command).await.unwrap();
+        for channel in ["bookstore", "native"] {
+            for command in adopt(&Channel::new(channel).unwrap(), &[]) {
+                site.give(command).await.unwrap();
+            }
         }
         site
     }

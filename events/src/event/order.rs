@@ -64,7 +64,7 @@ impl Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// The account that placed it.
+    /// The account for which it was placed.
     Buyer,
     /// An account that sells in the order's store.
     Seller,
@@ -111,7 +111,7 @@ pub enum Method {
 pub struct OrderRef {
     /// What people call it.
     pub number: OrderNumber,
-    /// Who placed it.
+    /// For whom it was placed.
     pub buyer: AccountId,
     /// Where.
     pub store: StoreId,
@@ -233,6 +233,8 @@ pub struct Effect {
 pub struct OrderPlaced {
     /// What never changes about it.
     pub order: OrderRef,
+    /// What the caller is to it.
+    pub by: By,
     /// The version of the channel's life cycle that it lives by.
     pub lifecycle: u32,
     /// How it reaches the buyer.

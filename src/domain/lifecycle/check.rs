@@ -17,6 +17,7 @@ use super::{
 
 mod scenarios;
 mod take_over;
+mod unsupported;
 mod walk;
 
 pub use take_over::{Kept, Standing};

@@ -149,8 +149,8 @@ impl Dimension {
     }
 
     /// All words a file can ask for.
-    pub fn words(&self) -> String {
-        (0..self.asked).map(self.word).collect::<Vec<_>>().join(", ")
+    pub fn words(&self) -> impl Iterator<Item = &'static str> + use<> {
+        (0..self.asked).map(self.word)
     }
 }
 
@@ -158,7 +158,7 @@ const fn word_of<T: Vocabulary>() -> fn(u32) -> &'static str {
     |value| T::ALL[value as usize].0
 }
 
-const KIND: Dimension = Dimension {
+pub(super) const KIND: Dimension = Dimension {
     name: "kind",
     shift: 0,
     width: 3,
@@ -166,7 +166,7 @@ const KIND: Dimension = Dimension {
     word: word_of::<Kind>(),
     asked: 3,
 };
-const METHOD: Dimension = Dimension {
+pub(super) const METHOD: Dimension = Dimension {
     name: "method",
     shift: 3,
     width: 5,
@@ -206,7 +206,7 @@ const RISK: Dimension = Dimension {
     word: word_of::<Risk>(),
     asked: 4,
 };
-const STOCK: Dimension = Dimension {
+pub(super) const STOCK: Dimension = Dimension {
     name: "stock",
     shift: 19,
     width: 2,

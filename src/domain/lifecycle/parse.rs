@@ -12,8 +12,9 @@ use toml::{
 use super::{
     Audit, CaseRule, DeadlineRule, Due, Lifecycle,
     facets::{Answers, CASE, Callers, Phases},
+    language,
     next::{Effects, Row},
-    settings::Setting,
+    settings::{READ_BY_DOCKET, Setting},
     words::{CaseKind, Check, Late, Word},
 };
 use reader::{Key, Reader, Value, integer, setting};
@@ -61,8 +62,7 @@ pub(super) fn parse(channel: &Channel, text: &str) -> (Option<Lifecycle>, Vec<Pr
 
 impl Reader<'_> {
     fn file(&mut self, channel: &Channel, file: &DeTable<'_>) -> Lifecycle {
-        let known = ["version", "late", "settings", "checks", "deadline", "on", "then", "case"];
-        self.keys(file, "a life cycle", &known);
+        self.keys(file, &language::FILE);
         self.settings = self.settings(file.get("settings"));
         self.deadlines = self.deadlines(file.get("deadline"));
         let mut on = vec![Vec::new(); Word::ALL.len()];
@@ -77,6 +77,9 @@ impl Reader<'_> {
             .filter_map(|value| self.then(value))
             .collect();
         let cases = self.cases(file.get("case"));
+        if self.problems.is_empty() {
+            self.settings_in_vain(file.get("settings"));
+        }
         add_case_rows(&mut on, &cases);
         for row in on.iter_mut().flatten() {
             row.fold(&then);
@@ -119,6 +122,13 @@ impl Reader<'_> {
             let name = self.name(key, "a setting");
             match (name, setting(value)) {
                 (Some(name), Ok(setting)) => {
+                    let read = READ_BY_DOCKET.iter().find(|(read, _)| *read == name);
+                    if let Some((_, wanted)) = read.filter(|(_, kind)| *kind != setting.kind()) {
+                        let kind = setting.kind();
+                        let reason =
+                            format!("docket reads {name}: it must be {wanted}, not {kind}");
+                        self.report(value.span(), reason);
+                    }
                     settings.insert(name, setting);
                 }
                 (_, Ok(_)) => {}
@@ -130,6 +140,22 @@ impl Reader<'_> {
             }
         }
         settings
+    }
+
+    /// A misspelled name would mean nothing, silently.
+    fn settings_in_vain(&mut self, value: Option<&Value<'_>>) {
+        for (key, _) in self.entries(value, "[settings]") {
+            let name = key.get_ref().as_ref();
+            let read = READ_BY_DOCKET.iter().any(|(read, _)| *read == name);
+            if !read && !self.used.contains(name) {
+                let [(lines, _), (keys, _)] = READ_BY_DOCKET;
+                let reason = format!(
+                    "setting {name} is never asked for: name it in a when, a deadline's after or \
+                     a case's audit, or leave it out; docket itself reads {lines} and {keys} alone"
+                );
+                self.report(key.span(), reason);
+            }
+        }
     }
 
     fn checks(&mut self, value: Option<&Value<'_>>) -> Vec<Vec<Check>> {
@@ -171,7 +197,7 @@ impl Reader<'_> {
 
     fn deadline(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<DeadlineRule> {
         let table = self.table(value, "a deadline")?;
-        self.keys(table, "a deadline", &["after", "at", "command"]);
+        self.keys(table, &language::DEADLINE);
         let due = match (table.get("after"), table.get("at")) {
             (Some(after), None) => {
                 let duration = |it: &Setting| matches!(it, Setting::Duration(_));
@@ -211,22 +237,18 @@ impl Reader<'_> {
 
     fn case(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<CaseRule> {
         let table = self.table(value, "a case")?;
-        self.keys(table, "a case", &["from", "when", "amount", "stock", "goods_back", "audit"]);
-        let from = self.phases(key.span(), table);
+        self.keys(table, &language::CASE);
+        let from = self.phases(key.span(), table, "a case");
         if from.has(None) {
             self.report(key.span(), "a case is about an order that exists: it cannot be New");
         }
         let (when, settings) = self.when(table.get("when"));
         let amount = self.required(table, "amount", key.span(), "a case");
         let amount = amount.and_then(|value| self.word("amount", value));
-        let returns_stock = match table.get("stock").map(|it| (it, it.get_ref().as_str())) {
-            None | Some((_, Some("none"))) => false,
-            Some((_, Some("return"))) => true,
-            Some((value, _)) => {
-                self.report(value.span(), "the stock of a case can be \"return\" or \"none\"");
-                false
-            }
-        };
+        let stock = table
+            .get("stock")
+            .and_then(|value| self.choice("the stock of a case", value, language::CASE_STOCK));
+        let returns_stock = stock.is_some_and(|word| word != language::NONE);
         let goods_back = match table.get("goods_back").map(|it| (it, it.get_ref().as_bool())) {
             None => false,
             Some((_, Some(it))) => it,

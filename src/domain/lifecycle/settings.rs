@@ -8,6 +8,11 @@ const DURATION_MS_MAX: i64 = 10 * 365 * 86_400_000;
 /// The longest a word may be, in bytes.
 const TEXT_BYTES_MAX: usize = 64;
 
+/// The settings that docket itself reads, under these names, with their kinds. Every other means
+/// what the file's own rows, deadlines and cases make of it.
+pub(super) const READ_BY_DOCKET: [(&str, &str); 2] =
+    [("max_lines", Setting::INTEGER), ("key_ttl", Setting::DURATION)];
+
 /// The value of a setting. Its text tells its kind: no two kinds are written alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
@@ -55,14 +60,16 @@ impl Setting {
         })
     }
 
+    const DURATION: &str = "a duration";
+    const INTEGER: &str = "a whole number";
     const TEXT_WANTED: &str =
         "a word of 1 to 64 bytes, other than true and false, that begins with no digit or sign";
 
     /// What kind of value it is, for a sentence.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Duration(_) => "a duration",
-            Self::Integer(_) => "a whole number",
+            Self::Duration(_) => Self::DURATION,
+            Self::Integer(_) => Self::INTEGER,
             Self::Boolean(_) => "true or false",
             Self::Text(_) => "a word",
         }

@@ -10,8 +10,10 @@ use super::{words::Vocabulary, *};
 
 mod bad;
 mod draw;
+mod language;
 mod settings;
 mod take_over;
+mod unsupported;
 
 const BOOKSTORE: &str = include_str!("../../../schemas/lifecycles/bookstore.toml");
 const NATIVE: &str = include_str!("../../../schemas/lifecycles/native.toml");

@@ -4,6 +4,8 @@ use std::fmt;
 
 use events::{By, Kind, Method, Phase, StockWord};
 
+use super::next::DeadlineWord;
+
 /// A closed list of words with the thing each stands for.
 pub(super) trait Vocabulary: Copy + 'static {
     /// Every word, in the order in which a reader is told of them.
@@ -341,3 +343,5 @@ vocabulary!(Method {
 });
 
 vocabulary!(StockWord { Reserve = "reserve", Consume = "consume", Return = "return", });
+
+vocabulary!(DeadlineWord { Set = "set", Clear = "clear", });

@@ -28,6 +28,7 @@ use crate::{
 /// Somebody who wants an account.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "login": "sam", "password": "correct horse" }]))]
 pub(super) struct NewAccount {
     /// The channel it shall belong to; native where it is not said.
     channel: Option<Channel>,
@@ -49,6 +50,7 @@ pub(super) struct MadeAccount {
 /// Somebody who wants a session.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "login": "sam", "password": "correct horse", "terminal": "sh" }]))]
 pub(super) struct NewSession {
     /// The channel of the account; native where it is not said.
     channel: Option<Channel>,
@@ -76,6 +78,7 @@ pub(super) struct MadeSession {
 /// Another password.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "old": "correct horse", "new": "battery staple" }]))]
 pub(super) struct OtherPassword {
     /// The password that is to go.
     old: Password,
@@ -86,6 +89,7 @@ pub(super) struct OtherPassword {
 /// That it is the account's own wish.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "password": "correct horse" }]))]
 pub(super) struct Farewell {
     /// The account's password.
     password: Password,
@@ -138,6 +142,7 @@ pub(super) struct Wallet {
 /// Money into a wallet from outside, or, where it is negative, out of it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "amount": { "minor": 10_000, "currency": "CNY" } }]))]
 pub(super) struct Charge {
     /// How much.
     amount: Amount,
@@ -277,14 +282,15 @@ pub(super) async fn change_password(call: Call, body: OtherPassword) -> Reply<Em
 
 pub(super) async fn leave(call: Call, body: Farewell) -> Reply<Empty> {
     let token = call.token_digest().ok_or_else(Problem::unauthenticated)?;
+    let channel = channel_of_bearer(&call)?;
     let Some(known) = bearer(&call) else {
         // Gone already: only a repeated request is answered.
-        let command = call.command(&channel_of_bearer(&call)?, call.caller(), Action::Unregister);
+        let command = call.command(&channel, call.caller(), Action::Unregister);
         let accepted = call.submit_as(command, KeyOwner::Token(token), Vec::new()).await?;
         return Ok(Answer::of(&accepted, Empty));
     };
     let (checked, caller) = proven(&call, &known, &body.password.0).await?;
-    let command = call.command(&known.channel, caller, Action::Unregister);
+    let command = call.command(&channel, caller, Action::Unregister);
     let reply = call.submit_as(command, KeyOwner::Token(token), Vec::new()).await;
     checked.settle(&reply);
     Ok(Answer::of(&reply?, Empty))
@@ -376,7 +382,11 @@ async fn registered(
 /// The channel of an account, and whether it can be used; one that is gone is looked for in the
 /// channel named.
 fn whereabouts(call: &Call, id: AccountId) -> Result<(Channel, bool), Problem> {
+    let named = call.named_channel()?;
     match call.app.engine.credentials().account(id) {
+        Some(known) if named.is_some_and(|named| named != known.channel) => {
+            Err(Problem::no_account())
+        }
         Some(known) => in_scope(call, &known).map(|()| (known.channel, true)),
         None => Ok((call.channel(None)?, false)),
     }
@@ -415,7 +425,11 @@ fn bearer(call: &Call) -> Option<KnownAccount> {
 
 /// The channel of the account whose token came along; of one that is gone, the one named.
 fn channel_of_bearer(call: &Call) -> Result<Channel, Problem> {
+    let named = call.named_channel()?;
     match bearer(call) {
+        Some(known) if named.is_some_and(|named| named != known.channel) => {
+            Err(Problem::other_channel(&known.channel))
+        }
         Some(known) => Ok(known.channel),
         None => call.channel(None),
     }

@@ -48,8 +48,7 @@ impl Call {
     /// The channel that the call is about: as named, else the token's own, else `native`. A token
     /// is good for no other than its own.
     pub(super) fn channel(&self, in_body: Option<Channel>) -> Result<Channel, Problem> {
-        let in_query = self.query.read_as("channel", |text| Channel::new(text))?;
-        let named = match (in_query, in_body) {
+        let named = match (self.named_channel()?, in_body) {
             (Some(one), Some(other)) if one != other => {
                 return Err(Problem::field("channel", "is given twice, and not the same"));
             }
@@ -57,8 +56,7 @@ impl Call {
         };
         let channel = match (self.own_channel(), named) {
             (Some(own), Some(named)) if *own != named => {
-                let detail = format!("this token is good for channel {own} alone");
-                return Err(Problem::forbidden(detail).at("channel"));
+                return Err(Problem::other_channel(own));
             }
             (Some(own), _) => own.clone(),
             (None, Some(named)) => named,
@@ -68,6 +66,11 @@ impl Call {
             Some(_) => Ok(channel),
             None => Err(Problem::no_channel(&channel)),
         }
+    }
+
+    /// The channel that the query names, whether it is there or not.
+    pub(super) fn named_channel(&self) -> Result<Option<Channel>, Problem> {
+        self.query.read_as("channel", |text| Channel::new(text))
     }
 
     /// The one channel that the token is good for; none where it is good for all.

@@ -42,7 +42,7 @@ fn render(document: &Value) -> String {
                 tag = own;
                 let _ = write!(page, "<h2>{}</h2>", escaped(tag));
             }
-            show_operation(&mut page, path, method, operation);
+            show_operation(&mut page, document, path, method, operation);
         }
     }
     page.push_str("<h2>schemas</h2>");
@@ -56,7 +56,13 @@ fn render(document: &Value) -> String {
     page
 }
 
-fn show_operation(page: &mut String, path: &str, method: &str, operation: &Value) {
+fn show_operation(
+    page: &mut String,
+    document: &Value,
+    path: &str,
+    method: &str,
+    operation: &Value,
+) {
     let _ = write!(
         page,
         "<details><summary><b class=\"m\">{}</b> <code>{}</code> {}</summary><p>{}</p>",
@@ -85,6 +91,8 @@ fn show_operation(page: &mut String, path: &str, method: &str, operation: &Value
     }
     page.push_str("<table>");
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+        let elsewhere = response["$ref"].as_str().and_then(|it| it.strip_prefix('#'));
+        let response = elsewhere.and_then(|it| document.pointer(it)).unwrap_or(response);
         let content = response["content"].as_object().and_then(|it| it.values().next());
         let _ = write!(
             page,

@@ -33,6 +33,26 @@ const NAMED_MAX: usize = 100;
 /// Orders read at once.
 const SLICE: usize = 500;
 
+/// A life cycle: what is paid is done.
+pub(super) const EXAMPLE: &str = r#"version = 1
+late = "refund"
+
+[[on]]
+command = "place"
+from = ["New"]
+by = ["buyer"]
+to = "AwaitingPayment"
+stock = "reserve"
+
+[[on]]
+command = "pay"
+from = ["AwaitingPayment"]
+by = ["buyer"]
+to = "Completed"
+stock = "consume"
+money = ["hold", "release"]
+"#;
+
 /// A channel's life cycle in force.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct InForce {
@@ -200,10 +220,7 @@ async fn move_orders(call: &Call, channel: &Channel) -> Result<Moved, Problem> {
 fn named(call: &Call) -> Result<Channel, Problem> {
     let channel = call.part("channel", |text| Channel::new(text).ok())?;
     match call.own_channel() {
-        Some(own) if *own != channel => {
-            let detail = format!("this token is good for channel {own} alone");
-            Err(Problem::forbidden(detail).at("channel"))
-        }
+        Some(own) if *own != channel => Err(Problem::other_channel(own)),
         _ => Ok(channel),
     }
 }

@@ -27,6 +27,7 @@ const EXPIRES_IN_MAX: i64 = 100 * 365 * 24 * 3600;
 /// A token that somebody shall have.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "name": "watcher", "role": "auditor" }]))]
 pub(super) struct NewToken {
     /// What it is called; no two live tokens share a name.
     name: TokenName,

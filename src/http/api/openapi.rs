@@ -6,11 +6,14 @@ use serde_json::{Map, Value, json};
 use super::{
     super::access::Who,
     call::Call,
+    lifecycles,
     problem::{self, KINDS},
     query::Param,
     route::{Answer, Reply, Route, Takes},
 };
-use crate::domain::lifecycle::Word;
+use crate::{domain::lifecycle::Word, projector::ViewName};
+
+mod links;
 
 /// This API, as OpenAPI 3.1 has it.
 pub(super) async fn openapi(call: Call) -> Reply<Value> {
@@ -42,6 +45,7 @@ pub(super) fn document(routes: &[Route]) -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
+            "responses": problems(),
             "securitySchemes": {
                 "token": {
                     "type": "http", "scheme": "bearer",
@@ -60,7 +64,8 @@ gets the first answer again. `Docket-Position` says what an answer has seen; `Do
 asks for at least that.";
 
 fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value {
-    let mut parameters: Vec<Value> = names(route.path).map(in_path).collect();
+    let in_path = names(route.path).map(|name| in_path(name, route.operation));
+    let mut parameters: Vec<Value> = in_path.collect();
     for Param { name, about, schema, many } in route.query {
         let schema = Value::from(schema(generator));
         let schema = if *many { json!({ "type": "array", "items": schema }) } else { schema };
@@ -71,15 +76,19 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
     if route.keyed {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header",
-            "description": "Names this request, so that sending it twice has one effect.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "description": "Names this request, so that sending it twice has one effect. 1 to 255 \
+                            visible characters of ASCII, quoted or not.",
+            "schema": { "type": "string", "maxLength": 255, "pattern": KEY },
         }));
     }
     if route.method == axum::http::Method::GET {
         parameters.push(json!({
             "name": "Docket-Min-Position", "in": "header",
-            "description": "What the answer must have seen at least.",
-            "schema": { "type": "integer", "minimum": 0 },
+            "description": "What the answer must have seen at least. It waits for that, but not \
+                            for long, and then it is a 503.",
+            "schema": {
+                "type": "integer", "format": "uint64", "minimum": 0,
+            },
         }));
     }
     let mut operation = json!({
@@ -100,13 +109,16 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
             operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         }
         Takes::Toml => {
-            let text = json!({ "schema": { "type": "string" } });
+            let text = json!({ "schema": { "type": "string" }, "example": lifecycles::EXAMPLE });
             operation["requestBody"] =
                 json!({ "required": true, "content": { "text/plain": text } });
         }
     }
     operation
 }
+
+/// An idempotency key as a header has it: with a quote at both ends, at one, or at none.
+const KEY: &str = r#"^([!#-~]([\t -~]*[!-~])?|"([\t -~]*[!#-~])?|"[\t -~]+")$"#;
 
 fn responses(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value {
     let mut headers = json!({
@@ -121,7 +133,17 @@ fn responses(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
             "schema": { "type": "string", "const": "true" },
         });
     }
+    if route.success == axum::http::StatusCode::CREATED {
+        headers["Location"] = json!({
+            "description": "Where it is to be found, where it has a path of its own.",
+            "schema": { "type": "string", "format": "uri-reference" },
+        });
+    }
     let mut success = json!({ "description": route.about, "headers": headers });
+    let links = links::of(route.operation);
+    if !links.is_empty() {
+        success["links"] = links.into();
+    }
     if route.success != axum::http::StatusCode::NO_CONTENT {
         let schema = Value::from((route.gives)(generator));
         success["content"] = json!({ "application/json": { "schema": schema } });
@@ -129,17 +151,44 @@ fn responses(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
     let mut responses = Map::new();
     responses.insert(route.success.as_u16().to_string(), success);
     for status in statuses(route) {
-        let titles: Vec<_> =
-            KINDS.iter().filter(|kind| kind.status == status).map(|kind| kind.title).collect();
-        let problem = json!({
-            "description": format!("{}.", titles.join(", or: ")),
-            "content": { "application/problem+json": {
-                "schema": { "$ref": "#/components/schemas/Problem" },
-            } },
-        });
-        responses.insert(status.to_string(), problem);
+        let problem = format!("#/components/responses/Problem{status}");
+        responses.insert(status.to_string(), json!({ "$ref": problem }));
     }
     Value::Object(responses)
+}
+
+/// The answer of each status that is no success, by name.
+fn problems() -> Map<String, Value> {
+    KINDS.iter().map(|kind| (format!("Problem{}", kind.status), problem(kind.status))).collect()
+}
+
+fn problem(status: u16) -> Value {
+    let kinds: Vec<_> = KINDS.iter().filter(|kind| kind.status == status).collect();
+    let titles: Vec<_> = kinds.iter().map(|kind| kind.title).collect();
+    let types: Vec<_> = kinds.iter().map(|kind| kind.uri()).collect();
+    let mut problem = json!({
+        "description": format!("{}.", titles.join(", or: ")),
+        "content": { "application/problem+json": { "schema": {
+            "$ref": "#/components/schemas/Problem",
+            "properties": { "type": { "enum": types }, "status": { "const": status } },
+        } } },
+    });
+    match status {
+        401 => {
+            problem["headers"] = json!({ "WWW-Authenticate": {
+                "description": "How to authenticate.",
+                "required": true, "schema": { "type": "string", "const": "Bearer" },
+            } });
+        }
+        429 | 503 => {
+            problem["headers"] = json!({ "Retry-After": {
+                "description": "The seconds after which trying again may help.",
+                "required": true, "schema": { "type": "integer", "minimum": 1 },
+            } });
+        }
+        _ => {}
+    }
+    problem
 }
 
 /// The statuses of the problems that a route may answer.
@@ -158,16 +207,31 @@ fn statuses(route: &Route) -> Vec<u16> {
     statuses
 }
 
-fn in_path(name: &str) -> Value {
-    let (about, schema) = match name {
-        "id" => ("Its id.", json!({ "type": "string", "format": "uuid" })),
-        "command" => {
+fn in_path(name: &str, operation: &str) -> Value {
+    let text = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+    let (about, schema, example) = match (name, operation) {
+        ("id", _) => ("Its id.", json!({ "type": "string", "format": "uuid" }), None),
+        ("command", _) => {
             let words: Vec<_> = Word::ALL.iter().map(|word| word.as_str()).collect();
-            ("What to do.", json!({ "type": "string", "enum": words }))
+            ("What to do.", json!({ "type": "string", "enum": words }), Some("cancel"))
         }
-        _ => ("Its name.", json!({ "type": "string", "minLength": 1, "maxLength": 255 })),
+        ("name", "rebuild_view") => {
+            let views = ViewName::ALL.map(ViewName::as_str);
+            ("Its name.", json!({ "type": "string", "enum": views }), None)
+        }
+        ("store", _) => ("The store's name.", text, Some("corner")),
+        ("sku", _) => ("Its name in the store.", text, Some("tea")),
+        ("channel", "adopt_lifecycle") => ("The channel.", text, Some("kiosk")),
+        ("channel", _) => ("The channel.", text, Some("native")),
+        _ => ("Its name.", text, Some("watcher")),
     };
-    json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
+    let mut parameter = json!({
+        "name": name, "in": "path", "required": true, "description": about, "schema": schema,
+    });
+    if let Some(example) = example {
+        parameter["example"] = example.into();
+    }
+    parameter
 }
 
 /// The named parts of a path.

@@ -29,6 +29,7 @@ use crate::{
 /// An order that somebody wants.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "store": "corner", "lines": [{ "sku": "tea", "quantity": 2 }] }]))]
 pub(super) struct NewOrder {
     /// The channel; the token's own where it is not said.
     channel: Option<Channel>,
@@ -75,6 +76,7 @@ pub(super) struct PlacedOrder {
 /// A step of an order.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{}]))]
 pub(super) struct Step {}
 
 /// An order, as lists show it.
@@ -84,7 +86,7 @@ pub(super) struct ListedOrder {
     id: OrderId,
     /// What people call it.
     number: OrderNumber,
-    /// Who placed it.
+    /// For whom it was placed.
     buyer: AccountId,
     /// Where.
     store: StoreId,
@@ -109,7 +111,7 @@ pub(super) struct Order {
     number: OrderNumber,
     /// The channel it was placed in.
     channel: Channel,
-    /// Who placed it.
+    /// For whom it was placed.
     buyer: AccountId,
     /// Where.
     store: StoreId,

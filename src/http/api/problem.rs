@@ -34,6 +34,13 @@ pub(super) struct Kind {
     pub(super) status: u16,
 }
 
+impl Kind {
+    /// Names it, for ever: `/problems/short-stock`.
+    pub(super) fn uri(self) -> String {
+        format!("/problems/{}", self.slug)
+    }
+}
+
 macro_rules! kinds {
     ($($name:ident = $status:literal $slug:literal $title:literal;)*) => {
         $(pub(super) const $name: Kind = Kind { slug: $slug, title: $title, status: $status };)*
@@ -52,6 +59,7 @@ kinds! {
     SLOW = 408 "slow-request" "The request did not arrive in time";
     OUT_OF_PHASE = 409 "out-of-phase" "The order's phase does not allow this";
     SHORT_STOCK = 409 "short-stock" "The shelf does not hold so many";
+    TOO_MUCH = 409 "too-much" "The sum is more than can be counted";
     SHORT_FUNDS = 409 "short-funds" "The wallet does not hold so much";
     TAKEN = 409 "taken" "The name is taken";
     STILL_OPEN = 409 "still-open" "Something of the account's is still under way";
@@ -141,6 +149,11 @@ impl Problem {
         Self::new(FORBIDDEN, detail)
     }
 
+    /// A token that is good for another channel than the one named.
+    pub(super) fn other_channel(own: &events::Channel) -> Self {
+        Self::forbidden(format!("this token is good for channel {own} alone")).at("channel")
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(NOT_FOUND, detail)
     }
@@ -216,7 +229,7 @@ impl Problem {
             Rejection::NotOwn => no(FORBIDDEN).by(Check::Own),
             Rejection::Phase { phase, word } => Self::out_of_phase(phase, word),
             Rejection::Funds => no(SHORT_FUNDS).by(Check::Funds),
-            Rejection::Overflow => no(BAD_REQUEST),
+            Rejection::Overflow => no(TOO_MUCH),
             Rejection::Invalid { field, .. } => no(BAD_REQUEST).at(field),
             Rejection::TooLarge { .. } => no(TOO_LARGE),
             Rejection::StillOpen(_) => no(STILL_OPEN),
@@ -337,7 +350,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Told { kind, detail, field, rule, phase, command, retry_after, allow } = *self.0;
         let wire = Wire {
-            r#type: format!("/problems/{}", kind.slug),
+            r#type: kind.uri(),
             title: kind.title,
             status: kind.status,
             detail: &detail,

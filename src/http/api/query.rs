@@ -29,7 +29,7 @@ pub(super) const CHANNEL: Param = param(
 pub(super) const LIMIT: Param =
     param("limit", "How many items a page has, 1 to 200; 50 where it is not said.", limit_schema);
 pub(super) const CURSOR: Param =
-    param("cursor", "Where the page before ended: its `next`.", schema::<String>);
+    param("cursor", "Where the page before ended: its `next`.", cursor_schema);
 pub(super) const PHASE: Param = Param {
     name: "phase",
     about: "Only orders in this phase; may be given several times.",
@@ -113,6 +113,11 @@ const LIMIT_DEFAULT: usize = 50;
 
 pub(super) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
+}
+
+/// Base64 of a place in the list and of the proof that it is one.
+fn cursor_schema(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22,}$" })
 }
 
 fn limit_schema(_: &mut SchemaGenerator) -> Schema {

@@ -28,6 +28,7 @@ use crate::{
 /// A store that somebody wants to open.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "store": "corner" }]))]
 pub(super) struct NewStore {
     /// The channel; the token's own where it is not said.
     channel: Option<Channel>,
@@ -60,6 +61,10 @@ pub(super) struct Store {
 /// One thing more to sell.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{
+    "sku": "tea", "title": "Green tea", "price": { "minor": 700, "currency": "CNY" },
+    "quantity": 10, "tags": ["drink"],
+}]))]
 pub(super) struct NewListing {
     /// The store's channel; the token's own where it is not said.
     channel: Option<Channel>,
@@ -129,6 +134,7 @@ pub(super) struct WholeListing {
 /// More on the shelf.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("examples" = [{ "quantity": 5 }]))]
 pub(super) struct MoreStock {
     /// The store's channel; the token's own where it is not said.
     channel: Option<Channel>,

@@ -209,7 +209,7 @@ pub fn router() -> Router<Arc<App>> {
         let route = Arc::new(route);
         let handler = move |State(app): State<Arc<App>>, request: Request| {
             let route = Arc::clone(&route);
-            async move { serve(app, &route, request).await }
+            async move { respond(route.empty, answer(&app, &route, request).await) }
         };
         router = router.route(path, any(handler));
     }
@@ -237,18 +237,6 @@ const PREFIXES: [&str; 3] = ["/auth/{*path}", "/seller/{*path}", "/buyer/{*path}
 
 async fn no_such_path() -> Response {
     respond(|| json!({}), Err(Failure::new(404, "no such path")))
-}
-
-async fn serve(app: Arc<App>, route: &Route, request: Request) -> Response {
-    let method = request.method().clone();
-    let started = tokio::time::Instant::now();
-    let reply = answer(&app, route, request).await;
-    let response = respond(route.empty, reply);
-    let status = response.status().as_u16();
-    let ms = started.elapsed().as_secs_f64() * 1000.0;
-    tracing::debug!(%method, path = route.path, status, ms, "answered");
-    metrics::counter!("docket_http_requests_total", "route" => route.path, "status" => status.to_string()).increment(1);
-    response
 }
 
 async fn answer(app: &Arc<App>, route: &Route, request: Request) -> Reply {

@@ -1,11 +1,14 @@
 //! The checkpointer: copies the WAL into the file, on a connection and in a thread of its own, so
-//! that the writer need not.
+//! that the writer need not; and empties it, so that nothing is left there of a destroyed key.
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, mpsc},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode};
@@ -13,11 +16,15 @@ use rusqlite::{Connection, ErrorCode};
 use super::{Options, sqlite};
 use crate::journal::JournalError;
 
-/// How long the writer may be held up when the WAL is to start over while somebody reads.
+/// How long the writer may be held up when the WAL is to start over, or to be emptied at last, while
+/// somebody reads.
 const RESTART_WAIT: Duration = Duration::from_millis(100);
 
 /// How long the destruction of a key may wait for those who read.
 const TRUNCATE_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it is tried again to empty the WAL when those who read did not end in that time.
+const OWED_EVERY: Duration = Duration::from_secs(1);
 
 /// The checkpointer's end of its queue, and its thread.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ struct Checkpointer {
     hard: i64,
     /// At how many pages the WAL is made to start over: `hard`, or more when it could not.
     restart_at: i64,
+    /// When it is to be tried again to empty the WAL: it may still hold a key that was destroyed.
+    owed: Option<Instant>,
 }
 
 /// What SQLite says of a checkpoint.
@@ -49,28 +58,24 @@ struct Wal {
     copied: i64,
 }
 
-/// Starts the checkpointer. When it fails, `failed` says why.
+/// Starts the checkpointer. Where the WAL could not be emptied at opening, that is `owed`. When it
+/// fails, `failed` says why.
 pub fn start(
     conn: Connection,
     path: PathBuf,
     options: &Options,
+    owed: bool,
     failed: Arc<OnceLock<String>>,
 ) -> Result<Checkpoints, JournalError> {
     let (soft, hard) = (i64::from(options.wal_pages_soft), i64::from(options.wal_pages_hard));
-    let mut checkpointer = Checkpointer { conn, path, soft, hard, restart_at: hard };
+    let owed = owed.then(Instant::now);
+    let mut checkpointer = Checkpointer { conn, path, soft, hard, restart_at: hard, owed };
     let (orders, queue) = mpsc::sync_channel(1);
     let run = move || {
-        while let Ok(order) = queue.recv() {
-            let result = match order {
-                Order::Look => checkpointer.look(),
-                Order::Truncate(answer) => {
-                    let _ = answer.send(checkpointer.truncate()); // Nobody may be waiting any more.
-                    continue;
-                }
-            };
-            if let Err(error) = result {
+        while let Some(order) = checkpointer.next(&queue) {
+            if let Err(error) = checkpointer.carry_out(order) {
                 tracing::error!(%error, "the journal stops");
-                let _ = failed.set(error.to_string()); // The first reason stays.
+                let _ = failed.set(error); // The first reason stays.
                 return;
             }
         }
@@ -102,7 +107,37 @@ impl Checkpoints {
 }
 
 impl Checkpointer {
+    /// What is asked for, or owed; `None` at the end.
+    fn next(&self, queue: &mpsc::Receiver<Order>) -> Option<Order> {
+        let Some(at) = self.owed else { return queue.recv().ok() };
+        match queue.recv_timeout(at.saturating_duration_since(Instant::now())) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => Some(Order::Look),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// The error says why the journal takes nothing more.
+    fn carry_out(&mut self, order: Order) -> Result<(), String> {
+        match order {
+            Order::Look => self.look().map_err(|error| error.to_string()),
+            Order::Truncate(answer) => {
+                let result = self.truncate(TRUNCATE_WAIT);
+                let failure = result.as_ref().map(drop).map_err(JournalError::to_string);
+                let emptied = result.and_then(|emptied| match emptied {
+                    true => Ok(()),
+                    false => Err(self.busy()),
+                });
+                let _ = answer.send(emptied); // Nobody may be waiting any more.
+                failure
+            }
+        }
+    }
+
     fn look(&mut self) -> Result<(), JournalError> {
+        if self.owed.is_some_and(|at| at <= Instant::now()) {
+            self.truncate(RESTART_WAIT)?;
+        }
         let wal = self.checkpoint("NOOP", Duration::ZERO)?;
         if wal.pages - wal.copied < self.soft && wal.pages < self.restart_at {
             return Ok(());
@@ -127,17 +162,20 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn truncate(&mut self) -> Result<(), JournalError> {
-        let wal = self.checkpoint("TRUNCATE", TRUNCATE_WAIT)?;
-        if wal.busy {
-            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-            let hint = "another program reads the journal; end it and try again".to_owned();
-            return Err(JournalError::Sqlite {
-                doing: format!("cannot empty the WAL of {}", self.path.display()),
-                source: rusqlite::Error::SqliteFailure(busy, Some(hint)),
-            });
+    /// Empties the WAL, or says that somebody reads it; then it will be tried again.
+    fn truncate(&mut self, wait: Duration) -> Result<bool, JournalError> {
+        let busy = self.checkpoint("TRUNCATE", wait)?.busy;
+        self.owed = busy.then(|| Instant::now() + OWED_EVERY);
+        Ok(!busy)
+    }
+
+    fn busy(&self) -> JournalError {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let hint = "another program reads the journal; it is done once that ends".to_owned();
+        JournalError::Sqlite {
+            doing: format!("cannot empty the WAL of {} yet", self.path.display()),
+            source: rusqlite::Error::SqliteFailure(busy, Some(hint)),
         }
-        Ok(())
     }
 
     fn checkpoint(&self, mode: &str, wait: Duration) -> Result<Wal, JournalError> {

@@ -215,8 +215,8 @@ pub fn explain_read_only(path: &Path, error: JournalError) -> JournalError {
 
 /// Copies the whole WAL into the file and syncs both. Whatever was unsynced when a process was
 /// killed, or when a sync failed, is written anew and synced by this, so that what is read from
-/// now on is durable.
-pub fn settle(conn: &Connection, path: &Path) -> Result<(), JournalError> {
+/// now on is durable. Says whether the WAL is empty: while somebody reads it stays.
+pub fn settle(conn: &Connection, path: &Path) -> Result<bool, JournalError> {
     let doing = || format!("cannot settle the WAL of {}", path.display());
     conn.busy_timeout(SETTLE_WAIT).map_err(sqlite(doing))?;
     let busy: bool = conn
@@ -226,7 +226,8 @@ pub fn settle(conn: &Connection, path: &Path) -> Result<(), JournalError> {
         // The WAL was synced before it was opened; it only stays longer than it might.
         tracing::warn!(path = %path.display(), "somebody is reading the journal; its WAL stays");
     }
-    conn.busy_timeout(WRITER_WAIT).map_err(sqlite(doing))
+    conn.busy_timeout(WRITER_WAIT).map_err(sqlite(doing))?;
+    Ok(!busy)
 }
 
 pub fn check_format(conn: &Connection, path: &Path) -> Result<(), JournalError> {

@@ -12,7 +12,7 @@ use events::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{column, file, sqlite};
+use super::{column, file, is_key, sqlite};
 use crate::journal::JournalError;
 
 /// As many read at the same time; others wait for one of them.
@@ -236,6 +236,7 @@ pub fn wrapped_key(
 ) -> Result<Option<WrappedKey>, JournalError> {
     conn.prepare_cached("SELECT bytes FROM keys WHERE id = ?1")
         .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
+        .map(|found| found.filter(|bytes: &Vec<u8>| is_key(bytes)))
         .map(|found| found.map(|bytes| WrappedKey { id: id.to_owned(), bytes }))
         .map_err(sqlite(|| format!("cannot read the key {id} of {}", path.display())))
 }

@@ -10,7 +10,7 @@ use events::{Commit, Head, WrappedKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
-use super::{Options, checkpoint::Checkpoints, column, file::InPlace, sqlite};
+use super::{Options, checkpoint::Checkpoints, column, file::InPlace, is_key, sqlite};
 use crate::journal::{Indexed, JournalError, follows};
 
 /// What the writer is asked to do.
@@ -85,7 +85,7 @@ impl Writer {
                 let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
             }
             Order::DestroyKey { id, answer } => {
-                match self.unless_failed(|writer| writer.delete_key(&id)) {
+                match self.unless_failed(|writer| writer.wipe_key(&id)) {
                     Ok(()) => self.checkpoints.truncate(answer),
                     Err(error) => drop(answer.send(Err(error))),
                 }
@@ -152,9 +152,12 @@ impl Writer {
         Ok(key)
     }
 
-    fn delete_key(&mut self, id: &str) -> Result<(), JournalError> {
+    /// Overwrites a key where it lies. Its row stays: SQLite may move the neighbours of a row that is
+    /// deleted to another page, and `secure_delete` does not wipe what they leave behind.
+    fn wipe_key(&mut self, id: &str) -> Result<(), JournalError> {
         let doing = || format!("cannot destroy the key {id} in {}", self.path.display());
-        self.conn.execute("DELETE FROM keys WHERE id = ?1", [id]).map(drop).map_err(sqlite(doing))
+        let wipe = "UPDATE keys SET bytes = zeroblob(length(bytes)) WHERE id = ?1";
+        self.conn.execute(wipe, [id]).map(drop).map_err(sqlite(doing))
     }
 }
 
@@ -209,7 +212,10 @@ fn insert_key(
         Some(bytes) if bytes == key.bytes => Ok(()),
         Some(_) => Err(JournalError::KeyTaken { id: key.id.clone() }),
         None => transaction
-            .prepare_cached("INSERT INTO keys (id, bytes) VALUES (?1, ?2)")
+            .prepare_cached(
+                "INSERT INTO keys (id, bytes) VALUES (?1, ?2)
+                 ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
+            )
             .and_then(|mut statement| statement.execute(params![key.id, key.bytes]))
             .map(drop)
             .map_err(sqlite(doing)),
@@ -217,7 +223,9 @@ fn insert_key(
 }
 
 fn key_bytes(conn: &Connection, id: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
-    conn.prepare_cached("SELECT bytes FROM keys WHERE id = ?1")?
+    let found: Option<Vec<u8>> = conn
+        .prepare_cached("SELECT bytes FROM keys WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
-        .optional()
+        .optional()?;
+    Ok(found.filter(|bytes| is_key(bytes)))
 }

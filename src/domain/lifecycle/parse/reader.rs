@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    super::{DeadlineRule, settings::Setting, words::Vocabulary},
+    super::{DeadlineRule, language::Keys, settings::Setting, words::Vocabulary},
     Problem,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Reader<'t> {
     pub deadlines: BTreeMap<String, DeadlineRule>,
     /// Settings and deadlines that are there but could not be read: one problem each is enough.
     pub broken: BTreeSet<String>,
+    /// Settings that something refers to.
+    pub used: BTreeSet<String>,
 }
 
 impl<'t> Reader<'t> {
@@ -44,6 +46,7 @@ impl<'t> Reader<'t> {
             settings: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             broken: BTreeSet::new(),
+            used: BTreeSet::new(),
         }
     }
 
@@ -67,6 +70,7 @@ impl<'t> Reader<'t> {
     /// The default of a setting. Of one that could not be read there was told already.
     pub fn declared(&mut self, name: &str, span: Range<usize>) -> Option<Setting> {
         let setting = self.settings.get(name).cloned();
+        self.used.insert(name.to_owned());
         if setting.is_none() && !self.broken.contains(name) {
             self.report(span, format!("there is no setting {name:?}: declare it in [settings]"));
         }
@@ -113,6 +117,22 @@ impl<'t> Reader<'t> {
             }
         }
         words
+    }
+
+    /// One of a few words that stand for nothing but themselves.
+    pub fn choice(
+        &mut self,
+        what: &str,
+        value: &Value<'_>,
+        words: &'static [&'static str],
+    ) -> Option<&'static str> {
+        let word = self.text(value, what)?;
+        let known = words.iter().copied().find(|known| *known == word);
+        if known.is_none() {
+            let reason = format!("{what} cannot be {word:?}; it may be {}", words.join(", "));
+            self.report(value.span(), reason);
+        }
+        known
     }
 
     pub fn unknown<T: Vocabulary>(&mut self, span: Range<usize>, what: &str, word: &str) {
@@ -178,9 +198,9 @@ impl<'t> Reader<'t> {
         }
     }
 
-    pub fn keys(&mut self, table: &DeTable<'_>, what: &str, known: &[&str]) {
-        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
-            let known = known.join(", ");
+    pub fn keys(&mut self, table: &DeTable<'_>, Keys { what, names }: &Keys) {
+        for key in table.keys().filter(|key| !names.contains(&key.get_ref().as_ref())) {
+            let known = names.join(", ");
             let reason = format!("{what} has no {:?}; it has {known}", key.get_ref());
             self.report(key.span(), reason);
         }

@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use super::{
     super::{
         facets::{Answers, Callers, DIMENSIONS, Phases},
+        language::{CODES, NONE, ON, SETTING, SHARE, THEN},
         next::{DeadlineWord, Effects, MoneyStep, Row, Share},
         settings::Setting,
         words::{MoneyWord, STEP_KINDS, Vocabulary, Word},
@@ -24,30 +25,16 @@ type When = (Answers, Vec<(String, Vec<Setting>)>);
 impl Reader<'_> {
     pub fn on(&mut self, value: &Value<'_>) -> Option<(Word, Row)> {
         let table = self.table(value, "[[on]]")?;
-        let known = [
-            "command",
-            "from",
-            "by",
-            "when",
-            "to",
-            "stock",
-            "money",
-            "share",
-            "deadlines",
-            "codes",
-            "note",
-            "event",
-        ];
-        self.keys(table, "an [[on]] row", &known);
-        let mut row = self.row(value.span(), table);
+        self.keys(table, &ON);
+        let mut row = self.row(value.span(), table, ON.what);
         for by in self
-            .required(table, "by", value.span(), "an [[on]] row")
+            .required(table, "by", value.span(), ON.what)
             .map(|by| self.words::<By>("caller", by))
             .unwrap_or_default()
         {
             row.by = row.by.with(by);
         }
-        let named = self.required(table, "command", value.span(), "an [[on]] row")?;
+        let named = self.required(table, "command", value.span(), ON.what)?;
         let command: Word = self.word("command", named)?;
         if !command.case_callers().is_empty() {
             self.report(
@@ -81,29 +68,22 @@ impl Reader<'_> {
 
     pub fn then(&mut self, value: &Value<'_>) -> Option<Row> {
         let table = self.table(value, "[[then]]")?;
-        let known = ["from", "when", "to", "stock", "money", "share", "deadlines", "codes", "note"];
-        self.keys(table, "a [[then]] row", &known);
-        let row = self.row(value.span(), table);
+        self.keys(table, &THEN);
+        let row = self.row(value.span(), table, THEN.what);
         if row.from.has(None) {
             self.report(value.span(), "a [[then]] row comes after a command: it cannot be New");
         }
-        if !known[2..].iter().any(|key| table.contains_key(*key)) {
+        let asks = |key: &str| matches!(key, "from" | "when");
+        if !THEN.names.iter().any(|key| !asks(key) && table.contains_key(*key)) {
             self.report(value.span(), "this row does nothing: add to, stock, money or deadlines");
         }
         Some(row)
     }
 
     /// What `on` and `then` rows have in common.
-    fn row(&mut self, span: Range<usize>, table: &DeTable<'_>) -> Row {
+    fn row(&mut self, span: Range<usize>, table: &DeTable<'_>, what: &str) -> Row {
         let (when, settings) = self.when(table.get("when"));
-        let share = table.get("share").and_then(|value| match self.text(value, "share")? {
-            "code" => Some(Share::Code),
-            other => {
-                let reason = format!("share cannot be {other:?}: it may only be \"code\"");
-                self.report(value.span(), reason);
-                None
-            }
-        });
+        let share = table.get("share").and_then(|value| self.choice("share", value, SHARE));
         let money: Vec<MoneyWord> = self.moves("money", table.get("money"));
         let out = |word: &MoneyWord| matches!(word, MoneyWord::Release | MoneyWord::Refund);
         if let (Some(value), false) = (table.get("share"), money.iter().any(out)) {
@@ -115,30 +95,21 @@ impl Reader<'_> {
         let money = money
             .into_iter()
             .map(|word| {
-                let share = share.filter(|_| out(&word)).unwrap_or(Share::Whole);
+                let share = share.filter(|_| out(&word)).map_or(Share::Whole, |_| Share::Code);
                 MoneyStep { word, share }
             })
             .collect();
-        let issues_codes =
-            table.get("codes").is_some_and(|value| match self.text(value, "codes") {
-                Some("issue") => true,
-                Some(other) => {
-                    let reason = format!("codes cannot be {other:?}: it may only be \"issue\"");
-                    self.report(value.span(), reason);
-                    false
-                }
-                None => false,
-            });
+        let codes = table.get("codes").and_then(|value| self.choice("codes", value, CODES));
         let effects = Effects {
             stock: self.moves("stock", table.get("stock")),
             money,
             deadlines: self.deadline_words(table.get("deadlines")),
-            issues_codes,
+            issues_codes: codes.is_some(),
             note: table.get("note").and_then(|value| self.note(value)),
         };
         Row {
             line: self.line(span.clone()),
-            from: self.phases(span, table),
+            from: self.phases(span, table, what),
             by: Callers::default(),
             when,
             settings,
@@ -149,8 +120,8 @@ impl Reader<'_> {
         }
     }
 
-    pub fn phases(&mut self, span: Range<usize>, table: &DeTable<'_>) -> Phases {
-        let Some(value) = self.required(table, "from", span, "a row") else {
+    pub fn phases(&mut self, span: Range<usize>, table: &DeTable<'_>, what: &str) -> Phases {
+        let Some(value) = self.required(table, "from", span, what) else {
             return Phases::default();
         };
         let mut phases = Phases::default();
@@ -184,16 +155,15 @@ impl Reader<'_> {
         let mut settings = Vec::new();
         for (key, value) in self.entries(value, "when") {
             let name = key.get_ref().as_ref();
-            if name == "setting" {
+            if name == SETTING {
                 settings.extend(self.when_settings(value));
                 continue;
             }
             let Some(dimension) = DIMENSIONS.iter().find(|it| it.name == name && it.is_asked())
             else {
                 let names = DIMENSIONS.iter().filter(|it| it.is_asked()).map(|it| it.name);
-                let names = names.collect::<Vec<_>>().join(", ");
-                let reason =
-                    format!("when cannot ask for {name:?}; it can for {names}, setting.<name>");
+                let names = names.chain([SETTING]).collect::<Vec<_>>().join(", ");
+                let reason = format!("when cannot ask for {name:?}; it may for {names}.<name>");
                 self.report(key.span(), reason);
                 continue;
             };
@@ -204,7 +174,10 @@ impl Reader<'_> {
                     Some(answer) => bits |= dimension.bit(answer),
                     None => self.report(
                         value.span(),
-                        format!("{name} is never {word:?}; it may be {}", dimension.words()),
+                        format!(
+                            "{name} is never {word:?}; it may be {}",
+                            dimension.words().collect::<Vec<_>>().join(", ")
+                        ),
                     ),
                 }
             }
@@ -237,11 +210,25 @@ impl Reader<'_> {
     /// Stock or money words: `"none"`, one, or a list in order.
     fn moves<T: Vocabulary>(&mut self, what: &str, value: Option<&Value<'_>>) -> Vec<T> {
         let Some(value) = value else { return Vec::new() };
-        if value.get_ref().as_str() == Some("none") {
+        if value.get_ref().as_str() == Some(NONE) {
             return Vec::new();
         }
-        let values = self.list(value);
-        values.into_iter().filter_map(|value| self.word(what, value)).collect()
+        let mut words = Vec::new();
+        for value in self.list(value) {
+            match self.text(value, what).map(|word| (word, T::from_word(word))) {
+                Some((_, Some(word))) => words.push(word),
+                Some((NONE, None)) => {
+                    self.report(value.span(), format!("{NONE} stands alone: leave it out"));
+                }
+                Some((word, None)) => {
+                    let known = T::words();
+                    let reason = format!("{what} cannot be {word:?}; it may be {NONE}, {known}");
+                    self.report(value.span(), reason);
+                }
+                None => {}
+            }
+        }
+        words
     }
 
     fn deadline_words(&mut self, value: Option<&Value<'_>>) -> Vec<(String, DeadlineWord)> {
@@ -265,13 +252,8 @@ impl Reader<'_> {
                     format!("there is no deadline {name:?}: declare it in [deadline.{name}]");
                 self.report(key.span(), reason);
             }
-            match value.get_ref().as_str() {
-                Some("set") => words.push((name.to_owned(), DeadlineWord::Set)),
-                Some("clear") => words.push((name.to_owned(), DeadlineWord::Clear)),
-                _ => self.report(
-                    value.span(),
-                    format!("deadline {name} can be \"set\" or \"clear\" and nothing else"),
-                ),
+            if let Some(word) = self.word(&format!("deadline {name}"), value) {
+                words.push((name.to_owned(), word));
             }
         }
         words

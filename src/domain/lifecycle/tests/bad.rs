@@ -170,18 +170,18 @@ audit = "mood"
             line 33: phase cannot be "Nowhere"; it may be New, AwaitingPayment, Paid, Preparing, Ready, Shipped, DeliveryFailed, Received, Completed, Cancelled, Refunding, Refunded, Rejected
             line 34: caller cannot be "thief"; it may be buyer, seller, staff, operator, gateway, timer
             line 35: phase cannot be "Somewhere"; it may be AwaitingPayment, Paid, Preparing, Ready, Shipped, DeliveryFailed, Received, Completed, Cancelled, Refunding, Refunded, Rejected
-            line 36: stock cannot be "steal"; it may be reserve, consume, return
-            line 37: money cannot be "none"; it may be hold, capture, release, refund
-            line 38: deadline pay can be "set" or "clear" and nothing else
+            line 36: stock cannot be "steal"; it may be none, reserve, consume, return
+            line 37: none stands alone: leave it out
+            line 38: deadline pay cannot be "start"; it may be set, clear
             line 38: there is no deadline "play": declare it in [deadline.play]
-            line 39: codes cannot be "print": it may only be "issue"
+            line 39: codes cannot be "print"; it may be issue
             line 40: a note has 1 to 255 bytes
             line 45: this list is empty: name at least one
             line 46: caller must be a text in quotes, not integer
             line 47: codes is never "some"; it may be all_used
             line 47: kind is never "heavy"; it may be physical, virtual, pick_up
             line 47: there is no setting "mood": declare it in [settings]
-            line 47: when cannot ask for "colour"; it can for kind, method, payment, risk, stock, delivers, cases, codes, lines, reviews, on_expiry, setting.<name>
+            line 47: when cannot ask for "colour"; it may for kind, method, payment, risk, stock, delivers, cases, codes, lines, reviews, on_expiry, setting.<name>
             line 48: share says how much to release or refund: this row does neither
             line 49: event cannot be "order.stolen"; it may be order.prepared, order.shipped, order.delivered, order.delivery_failed, order.received, order.cancelled, order.expired, order.refund_requested, order.refunded, order.rejected
             line 51: a [[then]] row comes after a command: it cannot be New
@@ -190,9 +190,58 @@ audit = "mood"
             line 55: a case is about an order that exists: it cannot be New
             line 55: a case needs amount: add amount = …
             line 55: case cannot be "gift"; it may be money, goods, virtual
-            line 57: the stock of a case can be "return" or "none"
+            line 57: the stock of a case cannot be "reserve"; it may be none, return
             line 58: goods_back is true or false
             line 59: there is no setting "mood": declare it in [settings]
+        "#]],
+    );
+}
+
+/// A misspelled name would mean nothing, and of another kind it would too.
+#[test]
+fn settings_mean_something() {
+    check_with(
+        "[settings]\nmax_line = 5\nmax_lines = 5\nkey_ttl = \"1h\"\n",
+        expect![[r#"
+            line 8: setting max_line is never asked for: name it in a when, a deadline's after or a case's audit, or leave it out; docket itself reads max_lines and key_ttl alone
+        "#]],
+    );
+    check_with(
+        "[settings]\nmax_lines = \"5d\"\nkey_ttl = 60\n",
+        expect![[r#"
+            line 8: docket reads max_lines: it must be a whole number, not a duration
+            line 9: docket reads key_ttl: it must be a duration, not a whole number
+        "#]],
+    );
+}
+
+#[test]
+fn none_stands_alone() {
+    check_with(
+        "[[then]]\nfrom = \"Completed\"\nstock = [\"none\"]\nmoney = [\"hold\", \"none\"]\ndeadlines = \"set\"\n",
+        expect![[r#"
+            line 9: none stands alone: leave it out
+            line 10: none stands alone: leave it out
+            line 11: deadlines is { <name> = "set" or "clear" }, or "clear" for all of them
+        "#]],
+    );
+}
+
+/// Each says which table wants it.
+#[test]
+fn what_is_missing_is_named() {
+    check_with(
+        "[[on]]\n[[then]]\n[case.money]\n[deadline.pay]\n",
+        expect![[r#"
+            line 7: an [[on]] row needs by: add by = …
+            line 7: an [[on]] row needs command: add command = …
+            line 7: an [[on]] row needs from: add from = …
+            line 8: a [[then]] row needs from: add from = …
+            line 8: this row does nothing: add to, stock, money or deadlines
+            line 9: a case needs amount: add amount = …
+            line 9: a case needs from: add from = …
+            line 10: a deadline needs command: add command = …
+            line 10: deadline pay is due either after a setting or at a listing field: write after = "…" or at = "…"
         "#]],
     );
 }
@@ -367,7 +416,7 @@ on = [
 fn deadlines_that_fire_nothing() {
     check(
         r#"version = 1
-settings = { wait = "1s", most = 5 }
+settings = { wait = "1s" }
 [deadline]
 never_set = { after = "wait", command = "expire" }
 no_row = { after = "wait", command = "receive" }

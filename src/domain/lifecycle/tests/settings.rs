@@ -10,7 +10,8 @@ fn overridden(name: &str, value: &str) -> Result<String, String> {
     let lifecycle = lifecycle(
         "version = 1\n\
          settings = { wait = \"600s\", lines = 500, on = true, mode = \"fast\" }\n\
-         on = [{ command = \"place\", from = \"New\", by = \"buyer\", to = \"Completed\" }]",
+         on = [{ command = \"place\", from = \"New\", by = \"buyer\", to = \"Completed\", when.setting \
+         = { wait = \"600s\", lines = 500, on = true, mode = \"fast\" } }]",
     );
     let overrides = [(name.to_owned(), value.to_owned())].into();
     let settings = Settings::override_with(lifecycle.default_settings(), &overrides);
