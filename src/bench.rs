@@ -18,12 +18,19 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 mod append;
+mod commands;
 mod echo;
+mod engine;
+mod fill;
 mod load;
+mod mix;
 mod place;
 mod process;
+mod query;
+mod replay;
 mod report;
 mod shop;
+mod start;
 
 use load::{Measured, Plan, Talk};
 
@@ -44,6 +51,9 @@ pub struct Bench {
     /// Requests a second, kept up whatever the answers take; by default as fast as answers come
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
+    /// Orders that are there before it is measured [default: none for place, a million else]
+    #[arg(long, value_name = "N")]
+    preload: Option<u64>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -57,6 +67,19 @@ pub struct Bench {
 enum Row {
     /// Orders of two lines over HTTP, durable, with live views
     Place,
+    /// Whole lives of orders through the bookstore API
+    Mix,
+    /// Deciding and encoding in this process, in memory and on SQLite
+    Engine,
+    /// Detail, counts and a page of 20, on many orders
+    Query,
+    /// From the journal to the world, and to the views
+    Replay,
+    /// How long until the first order is accepted; memory of an open and of a closed order
+    Start,
+    /// What the world of a journal takes in memory
+    #[value(hide = true)]
+    World,
     /// The baseline itself
     #[value(hide = true)]
     Echo,
@@ -67,8 +90,12 @@ pub(crate) struct Setting {
     connections: Vec<usize>,
     seconds: u64,
     rate: Option<f64>,
+    preload: Option<u64>,
     json: bool,
+    /// For what is made and goes at the end.
     folder: PathBuf,
+    /// As named.
+    beside: PathBuf,
     bar: ProgressBar,
 }
 
@@ -77,17 +104,22 @@ pub(crate) struct Setting {
 /// # Errors
 /// When something does not start, or does not answer as it must.
 pub async fn run(bench: Bench) -> anyhow::Result<()> {
-    let Bench { row, connections, seconds, rate, json, folder } = bench;
-    if matches!(row, Row::Echo) {
-        return echo::serve().await;
-    }
-    let folder = Scratch::new(&folder)?;
+    let Bench { row, connections, seconds, rate, preload, json, folder: beside } = bench;
+    let folder = Scratch::new(&beside)?;
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{msg}")?);
-    let setting = Setting { connections, seconds, rate, json, folder: folder.0.clone(), bar };
+    let folder_of = folder.0.clone();
+    let setting =
+        Setting { connections, seconds, rate, preload, json, folder: folder_of, beside, bar };
     let measure = async {
         match row {
             Row::Place => place::run(&setting).await,
-            Row::Echo => Ok(()),
+            Row::Mix => mix::run(&setting).await,
+            Row::Engine => engine::run(&setting).await,
+            Row::Query => query::run(&setting).await,
+            Row::Replay => replay::run(&setting).await,
+            Row::Start => start::run(&setting).await,
+            Row::World => start::world(&setting),
+            Row::Echo => echo::serve().await,
         }
     };
     tokio::select! {
@@ -100,6 +132,10 @@ pub async fn run(bench: Bench) -> anyhow::Result<()> {
 impl Setting {
     fn plan(&self) -> Plan {
         Plan { warm: WARM, measured: Duration::from_secs(self.seconds), rate: self.rate }
+    }
+
+    fn preload_or(&self, default: u64) -> u64 {
+        self.preload.unwrap_or(default)
     }
 
     fn say(&self, text: &str) {

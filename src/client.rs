@@ -28,6 +28,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body; null where that is no JSON.
     pub body: Value,
+    /// Its body as it came.
+    pub bytes: Bytes,
 }
 
 impl Client {
@@ -54,7 +56,7 @@ impl Client {
         let (parts, body) = answer.into_parts();
         let bytes = body.collect().await.with_context(|| path.to_owned())?.to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(Answer { status: parts.status, headers: parts.headers, body, bytes })
     }
 
     /// Posts JSON.

@@ -29,12 +29,14 @@ use crate::{
 mod batch;
 mod credentials;
 mod deadlines;
+mod decider;
 mod measure;
 mod replay;
 mod time;
 mod writer;
 
 pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
+pub use decider::{Decider, SealedCommit};
 pub use measure::describe_metrics;
 use time::Time;
 

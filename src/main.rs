@@ -24,6 +24,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// Views are kept by many small allocations on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An order engine that speaks the order APIs shops already have.
 ///
 /// Without a command it serves: orders are taken at http://127.0.0.1:8080 and kept under ./data.

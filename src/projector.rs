@@ -159,6 +159,7 @@ struct Followed {
     version: u32,
     rows: Rows,
     progress: watch::Receiver<Progress>,
+    wanted: Arc<watch::Sender<Position>>,
     beside: Arc<watch::Sender<Beside>>,
 }
 
@@ -236,6 +237,11 @@ impl Views {
         if followed.progress.borrow().position >= position {
             return Ok(());
         }
+        followed.wanted.send_if_modified(|wanted| {
+            let further = *wanted < position;
+            *wanted = position.max(*wanted);
+            further
+        });
         let mut progress = followed.progress.clone();
         let settled = |it: &Progress| it.position >= position || it.error.is_some();
         // Late, or nobody publishes any more: what counts is how far the view is.

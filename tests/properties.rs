@@ -14,6 +14,8 @@ mod bounds;
 mod deadlines;
 #[path = "properties/durability.rs"]
 mod durability;
+#[path = "properties/faces.rs"]
+mod faces;
 #[path = "properties/given.rs"]
 mod given;
 #[path = "properties/histories.rs"]
@@ -32,5 +34,9 @@ mod queue;
 mod site;
 #[path = "properties/steps.rs"]
 mod steps;
+mod support;
+#[path = "api/talk.rs"]
+#[allow(dead_code, reason = "the API's own tests say more")]
+mod talk;
 #[path = "properties/views.rs"]
 mod views;

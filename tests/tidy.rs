@@ -168,6 +168,7 @@ const TABLE: &[Row] = &[
     // What puts the parts together may use them all.
     Row { module: "node", modules: ANY, crates: ANY, instead: "" },
     Row { module: "operate", modules: ANY, crates: ANY, instead: "" },
+    Row { module: "bench", modules: ANY, crates: ANY, instead: "" },
     Row { module: "demo", modules: ANY, crates: ANY, instead: "" },
     Row { module: "main", modules: ANY, crates: ANY, instead: "" },
     Row { module: "lib", modules: ANY, crates: &[], instead: "`lib.rs` only names the modules" },

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{
     Setting,
     append::appends,
+    fill,
     load::{Measured, Plan},
     process::Process,
     report::Figure,
-    shop::{ORDER, Same, Shop},
+    shop::{Calls, ORDER, Shop},
 };
 
 /// How long the bare appends go on.
@@ -20,8 +21,12 @@ const APPENDS: Duration = Duration::from_secs(2);
 /// When something does not answer as it must.
 pub async fn run(setting: &Setting) -> anyhow::Result<()> {
     let data = setting.folder.join("data");
-    let docket = Process::docket(&data)?;
     let most = setting.connections.iter().copied().max().unwrap_or(1);
+    let preloaded = setting.preload_or(0);
+    if preloaded > 0 {
+        fill::shop(setting, &data, most, preloaded).await?;
+    }
+    let docket = Process::docket(&data)?;
     setting.say(&format!("{most} buyers open accounts"));
     let shop = Shop::open(&docket, &data, most).await?;
     let echo = Process::echo()?;
@@ -29,8 +34,9 @@ pub async fn run(setting: &Setting) -> anyhow::Result<()> {
         let plan = setting.plan();
         let half = Plan { measured: plan.measured / 2, ..plan };
         let orders = shop.buyers.iter().take(connections);
-        let orders: Vec<_> =
-            orders.map(|(_, token)| Same::new("POST /v1/orders", token, ORDER, 201)).collect();
+        let orders: Vec<_> = orders
+            .map(|(_, token)| Calls::new([("POST /v1/orders", token.as_str(), ORDER)], 201))
+            .collect();
         let before = echoed(setting, &echo, connections, half).await?;
         let measured = setting.load("place", docket.address, orders, plan).await?.0;
         let lag = shop.lag().await?;
@@ -62,7 +68,7 @@ pub async fn echoed(
     connections: usize,
     plan: Plan,
 ) -> anyhow::Result<Measured> {
-    let talks = (0..connections).map(|_| Same::new("POST /echo", "", ORDER, 200)).collect();
+    let talks = (0..connections).map(|_| Calls::new([("POST /echo", "", ORDER)], 200)).collect();
     // A rate is docket's; the echo says what the machine could do.
     let plan = Plan { rate: None, ..plan };
     Ok(setting.load("echo", echo.address, talks, plan).await?.0)

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 /// A server of this very program.
 pub struct Process {
@@ -54,16 +54,6 @@ impl Process {
         Ok(it)
     }
 
-    /// What it holds in memory, in bytes.
-    pub fn resident(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u64 = line
-            .and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .context("no VmRSS in /proc")?;
-        Ok(kib * 1024)
-    }
-
     /// Tells it to stop, and waits.
     pub fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();
@@ -71,6 +61,30 @@ impl Process {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// What a process holds in memory, in bytes, by its id, or `self`.
+///
+/// # Errors
+/// When the system does not say.
+pub fn resident(process: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .context("no VmRSS in /proc")?;
+    Ok(kib * 1024)
+}
+
+/// What this very program prints on a folder, in a process of its own.
+///
+/// # Errors
+/// When it fails.
+pub fn output(arguments: &[&str], folder: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(arguments).arg(folder).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "{arguments:?} failed: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 impl Drop for Process {

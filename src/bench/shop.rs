@@ -13,6 +13,13 @@ use crate::client::Client;
 pub const ORDER: &str =
     r#"{"store":"bench","lines":[{"sku":"atlas","quantity":1},{"sku":"codex","quantity":2}]}"#;
 
+/// The store.
+pub const STORE: &str = "bench";
+/// What it sells.
+pub const SKUS: [&str; 2] = ["atlas", "codex"];
+/// How many of each there are.
+pub const PLENTY: i64 = 1_000_000_000_000;
+
 /// Whom to speak to, and as whom.
 pub struct Shop {
     client: Client,
@@ -30,11 +37,10 @@ impl Shop {
         let (_, seller) = shop.account("seller").await?;
         let stands = shop.call("GET", "/v1/stores/bench", &seller, &Value::Null).await.is_ok();
         if !stands {
-            shop.call("POST", "/v1/stores", &seller, &json!({ "store": "bench" })).await?;
-            for sku in ["atlas", "codex"] {
+            shop.call("POST", "/v1/stores", &seller, &json!({ "store": STORE })).await?;
+            for sku in SKUS {
                 let price = json!({ "minor": 1999, "currency": "CNY" });
-                let listing =
-                    json!({ "sku": sku, "price": price, "quantity": 1_000_000_000_000_i64 });
+                let listing = json!({ "sku": sku, "price": price, "quantity": PLENTY });
                 shop.call("POST", "/v1/stores/bench/listings", &seller, &listing).await?;
             }
         }
@@ -78,6 +84,12 @@ impl Shop {
         self.call("GET", path, &self.operator, &Value::Null).await
     }
 
+    /// Places an order for one of the buyers.
+    pub async fn place_one(&self, buyer: usize) -> anyhow::Result<()> {
+        let order: Value = serde_json::from_str(ORDER)?;
+        self.call("POST", "/v1/orders", &self.buyers[buyer].1, &order).await.map(drop)
+    }
+
     /// How many events the view that is furthest behind has yet to take in.
     pub async fn lag(&self) -> anyhow::Result<u64> {
         let ready = self.read("/readyz").await?;
@@ -86,36 +98,52 @@ impl Shop {
     }
 }
 
-/// The same request again and again.
-pub struct Same {
-    request: Vec<u8>,
+/// Requests, one after the other and again from the first.
+pub struct Calls {
+    requests: Vec<Vec<u8>>,
+    next: usize,
     status: u16,
 }
 
-impl Same {
-    /// A request that is answered with this status.
-    pub fn new(call: &str, token: &str, body: &str, status: u16) -> Self {
-        let (method, path) = call.split_once(' ').unwrap_or(("GET", call));
-        let bearer = match token {
-            "" => String::new(),
-            token => format!("authorization: Bearer {token}\r\n"),
-        };
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{bearer}\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len(),
-        );
-        Self { request: request.into_bytes(), status }
+impl Calls {
+    /// Calls, each with its token and its body, that are all answered with this status.
+    pub fn new<'a>(
+        calls: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+        status: u16,
+    ) -> Self {
+        let requests = calls.into_iter().map(|(called, token, body)| {
+            let (method, path) = called.split_once(' ').unwrap_or(("GET", called));
+            let bearer = match token {
+                "" => String::new(),
+                token => format!("authorization: Bearer {token}\r\n"),
+            };
+            let mut request = Vec::new();
+            call(&mut request, method, path, &bearer, body);
+            request
+        });
+        Self { requests: requests.collect(), next: 0, status }
     }
 }
 
-impl Talk for Same {
+impl Talk for Calls {
     fn ask(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.request);
+        out.extend_from_slice(&self.requests[self.next]);
+        self.next = (self.next + 1) % self.requests.len();
     }
 
     fn hear(&mut self, status: u16, body: &[u8]) -> anyhow::Result<bool> {
         ensure!(status == self.status, "answered {status}: {}", String::from_utf8_lossy(body));
         Ok(true)
     }
+}
+
+/// Writes a request with a JSON body.
+pub fn call(out: &mut Vec<u8>, method: &str, path: &str, headers: &str, body: &str) {
+    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}{kind}\
+         content-length: {length}\r\n\r\n{body}"
+    );
+    out.extend_from_slice(request.as_bytes());
 }

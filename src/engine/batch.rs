@@ -7,7 +7,7 @@ use events::{
     Recorded, RecordedDecision, WrappedKey,
 };
 
-use super::{Accepted, Error, Reply, Request};
+use super::Request;
 use crate::domain::{Decided, Rejection};
 
 /// What a commit may weigh in every journal, in bytes.
@@ -15,14 +15,13 @@ pub(super) const COMMIT_BYTES_MAX: usize = 512 * 1024;
 /// What a decision may weigh in every journal, in bytes.
 pub(super) const DECISION_BYTES_MAX: usize = crate::domain::DECISION_BYTES_MAX;
 
-/// Decisions that will become one commit, and the answers that wait for it.
+/// Decisions that will become one commit.
 #[derive(Default)]
 pub(super) struct Batch {
     decisions: Vec<RecordedDecision>,
     pub(super) events: Vec<Recorded>,
     keys: Vec<WrappedKey>,
     bytes: usize,
-    pub(super) answers: Vec<(Reply, Result<Accepted, Error>)>,
 }
 
 /// A decision in its recorded form, not yet in a batch.
@@ -33,7 +32,7 @@ pub(super) struct Encoded {
 }
 
 impl Batch {
-    /// Whether nothing is decided; answers may wait all the same.
+    /// Whether nothing is decided.
     pub(super) fn is_empty(&self) -> bool {
         self.decisions.is_empty()
     }
@@ -51,7 +50,7 @@ impl Batch {
         self.keys.extend(keys);
     }
 
-    /// Seals the commit that continues `head`, and leaves the events and the answers.
+    /// Seals the commit that continues `head`, and leaves the events.
     pub(super) fn seal(&mut self, head: &Head, epoch: Epoch) -> (Arc<Commit>, Vec<WrappedKey>) {
         let commit = Commit::seal(head, epoch, std::mem::take(&mut self.decisions));
         self.bytes = 0;

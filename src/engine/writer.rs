@@ -5,33 +5,26 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use events::{Epoch, Head, Millis, Position, Receipt, Recorded};
+use events::{Head, Recorded};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
-    Accepted, Credentials, Error, KeyOwner, Options, PANICKED, Reply, Request, State, Waiting,
-    batch::{Batch, encode},
+    Accepted, Credentials, Error, Options, PANICKED, Reply, Request, State, Waiting,
     deadlines::Deadlines,
+    decider::{Decider, SealedCommit},
     measure::{self, Meters},
     time::Time,
 };
 use crate::{
-    domain::{self, Caller, Scope, World},
+    domain::World,
     journal::{Appending, Journal, JournalError},
 };
 
-/// How long idempotency keys live where a channel's settings do not say: 24 hours.
-const KEY_LIVES_MS: i64 = 24 * 3600 * 1000;
-
 pub(super) struct Writer {
-    world: World,
-    /// The newest commit that was sealed, durable or not.
-    head: Head,
-    /// The newest event that was decided, sealed or not.
-    position: Position,
+    decider: Decider,
     time: Arc<Time>,
     journal: Arc<dyn Journal>,
     credentials: Arc<Credentials>,
@@ -39,7 +32,8 @@ pub(super) struct Writer {
     options: Options,
     deadlines: Deadlines,
     meters: Meters,
-    batch: Batch,
+    /// What is told when the commit after the one on its way is durable.
+    answers: Vec<(Reply, Result<Accepted, Error>)>,
     in_flight: Option<InFlight>,
 }
 
@@ -73,9 +67,7 @@ impl Writer {
         options: Options,
     ) -> Self {
         Self {
-            world,
-            head,
-            position: head.position,
+            decider: Decider::new(world, head),
             time,
             journal,
             credentials,
@@ -83,7 +75,7 @@ impl Writer {
             deadlines: Deadlines::new(&options),
             meters: Meters::new(),
             options,
-            batch: Batch::default(),
+            answers: Vec::new(),
             in_flight: None,
         }
     }
@@ -102,7 +94,7 @@ impl Writer {
         // The last to be made is the first to go: before the callers that wait are let go.
         let _says_so = SaysSo(Arc::clone(&self.state));
         loop {
-            let room = self.batch.has_room();
+            let room = self.decider.has_room();
             tokio::select! {
                 biased;
                 result = appended(&mut self.in_flight) => {
@@ -123,26 +115,25 @@ impl Writer {
                     turn.extend(incoming.drain(..));
                 }
             }
-            while self.batch.has_room()
+            while self.decider.has_room()
                 && let Some(waiting) = turn.pop_front()
             {
                 self.take(waiting);
             }
             self.flush();
             if drained && turn.is_empty() && self.in_flight.is_none() {
-                return Ok(self.world);
+                return Ok(self.decider.into_world());
             }
         }
     }
 
     /// Sends what was decided to the journal, unless a commit is on its way.
     fn flush(&mut self) {
-        if self.in_flight.is_some() || self.batch.is_empty() {
+        if self.in_flight.is_some() {
             return;
         }
-        let (commit, keys) = self.batch.seal(&self.head, self.epoch());
-        self.head = commit.head();
-        let Batch { events, answers, .. } = std::mem::take(&mut self.batch);
+        let Some(SealedCommit { commit, keys, events }) = self.decider.seal() else { return };
+        let answers = std::mem::take(&mut self.answers);
         self.meters.sealed(events.len());
         let appending = self.journal.append(commit, keys);
         self.in_flight = Some(InFlight { appending, since: Instant::now(), events, answers });
@@ -159,11 +150,6 @@ impl Writer {
         }
     }
 
-    /// On one machine the epoch tells nothing apart: the lock on the folder does.
-    fn epoch(&self) -> Epoch {
-        Epoch(self.head.epoch.0.max(1))
-    }
-
     fn take(&mut self, Waiting { request, deadline, claimed, reply }: Waiting) {
         let name = request.command.action.name();
         if deadline <= Instant::now() || claimed.swap(true, Ordering::AcqRel) {
@@ -178,8 +164,8 @@ impl Writer {
 
     /// Answers when all that the answer was decided on is durable.
     fn answer(&mut self, reply: Reply, answer: Result<Accepted, Error>) {
-        if !self.batch.is_empty() {
-            self.batch.answers.push((reply, answer));
+        if !self.decider.is_empty() {
+            self.answers.push((reply, answer));
         } else if let Some(in_flight) = &mut self.in_flight {
             in_flight.answers.push((reply, answer));
         } else {
@@ -189,62 +175,21 @@ impl Writer {
 
     fn decide(&mut self, request: Request) -> Result<Accepted, Error> {
         let now = self.time.now();
-        if let Some(accepted) = self.replayed(&request, now)? {
-            return Ok(accepted);
+        let before = self.decider.position();
+        let accepted = self.decider.decide(request, now)?;
+        if self.decider.position() != before {
+            self.time.recorded(now);
         }
-        let decided = domain::decide(&self.world, &request.command, now)?;
-        let command = request.command.id;
-        if decided.events.is_empty() {
-            let (position, orders) = (self.position, decided.orders);
-            let receipt = Receipt { position, recorded_at: now, orders };
-            return Ok(Accepted { command, receipt, replay: false });
-        }
-        let channel = request.command.channel.clone();
-        let in_force = self.world.channels.get(&channel).and_then(|it| it.newest());
-        let lives = in_force.and_then(|it| it.settings.duration_ms("key_ttl"));
-        let first = Position(self.position.0 + 1);
-        let encoded =
-            encode(&request, &channel, decided, first, now, lives.unwrap_or(KEY_LIVES_MS))?;
-        for recorded in &encoded.events {
-            self.world.evolve(recorded);
-        }
-        self.world.keys.evolve(&encoded.header);
-        let receipt = encoded.header.receipt.clone();
-        self.position = receipt.position;
-        self.time.recorded(now);
-        self.batch.push(encoded, request.wrapped);
-        Ok(Accepted { command, receipt, replay: false })
-    }
-
-    /// What an earlier request with the same key was told.
-    fn replayed(&self, request: &Request, now: Millis) -> Result<Option<Accepted>, Error> {
-        let Some(used) = &request.key else { return Ok(None) };
-        let proven = used.owner != KeyOwner::Account
-            || domain::authentic(&self.world, &request.command, now).is_ok();
-        let scope = Scope {
-            channel: request.command.channel.clone(),
-            owner: used.owner.text(&request.command.caller),
-            operation: used.operation.to_owned(),
-            key: used.key.clone(),
-        };
-        match self.world.keys.get(&scope, now) {
-            Some(taken) if proven && taken.request == used.request => Ok(Some(Accepted {
-                command: taken.command,
-                receipt: taken.receipt.clone(),
-                replay: true,
-            })),
-            Some(_) if proven => Err(Error::KeyReused),
-            Some(_) | None => Ok(None), // Without proof the decision says what is wrong.
-        }
+        Ok(accepted)
     }
 
     /// Gives the commands of the deadlines that are due, and tells how large the world is.
     fn fire(&mut self) {
         // By the clock, so that one that was ahead once does not end every open order for good.
         let now = self.time.clock();
-        self.meters.tick(&self.world, self.time.behind_ms());
-        for (which, request) in self.deadlines.due(&self.world, now) {
-            if !self.batch.has_room() {
+        self.meters.tick(self.decider.world(), self.time.behind_ms());
+        for (which, request) in self.deadlines.due(self.decider.world(), now) {
+            if !self.decider.has_room() {
                 return; // The next tick finds the rest.
             }
             let name = request.command.action.name();
@@ -268,7 +213,7 @@ impl Writer {
         self.state.send_replace(State::Stopped(Arc::clone(&reason)));
         queue.close();
         let in_flight = self.in_flight.take().map(|it| it.answers).unwrap_or_default();
-        let decided = in_flight.into_iter().chain(self.batch.answers).map(|(reply, _)| reply);
+        let decided = in_flight.into_iter().chain(self.answers).map(|(reply, _)| reply);
         let undecided = std::iter::from_fn(|| queue.try_recv().ok());
         let waiting = turn.into_iter().chain(undecided).map(|waiting| waiting.reply);
         for reply in decided.chain(waiting) {
@@ -292,17 +237,6 @@ async fn appended(slot: &mut Option<InFlight>) -> Result<InFlight, JournalError>
         Err(_) => {
             *slot = Some(in_flight);
             Err(JournalError::Closed("its thread has ended".into()))
-        }
-    }
-}
-
-impl KeyOwner {
-    /// As a decision's header writes it.
-    pub(super) fn text(&self, caller: &Caller) -> String {
-        match self {
-            Self::Account => caller.actor(),
-            Self::Login(login) => format!("login/{login}"),
-            Self::Token(token) => format!("token/{token}"),
         }
     }
 }

@@ -32,6 +32,10 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a long way to the head says how far it is.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
+/// How long events are let gather while nobody waits for them: they are folded into one batch,
+/// and what they change more than once is written once.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// Keeps one view.
 pub struct Follower<V> {
     name: ViewName,
@@ -49,6 +53,8 @@ pub struct Follower<V> {
     /// Deletes what no longer serves.
     clearing: Option<JoinHandle<()>>,
     progress: watch::Sender<Progress>,
+    /// The furthest event that somebody waits for, or has waited for.
+    wanted: Arc<watch::Sender<Position>>,
     beside: Arc<watch::Sender<Beside>>,
     position_gauge: Gauge,
     writes_counter: Counter,
@@ -112,6 +118,7 @@ impl<V: View> Follower<V> {
             builder: None,
             clearing: None,
             progress: watch::Sender::default(),
+            wanted: Arc::default(),
             beside: Arc::default(),
             position_gauge: measure::position(name),
             writes_counter: measure::writes(name),
@@ -127,6 +134,7 @@ impl<V: View> Follower<V> {
             version: V::VERSION,
             rows: self.serving.projection.rows().clone(),
             progress: self.progress.subscribe(),
+            wanted: Arc::clone(&self.wanted),
             beside: Arc::clone(&self.beside),
         };
         (self.serving.projection.view(), followed)
@@ -197,6 +205,13 @@ impl<V: View> Follower<V> {
             }
             if head.wait_for(|head| head.number > self.serving.head().number).await.is_err() {
                 std::future::pending::<()>().await; // The journal is closed: nothing comes.
+            }
+            let position = self.serving.position();
+            let (mut wanted, slice) = (self.wanted.subscribe(), self.reader.slice_events());
+            tokio::select! {
+                _ = wanted.wait_for(|wanted| *wanted > position) => {}
+                _ = head.wait_for(|head| head.position.0 - position.0 >= slice) => {}
+                () = tokio::time::sleep(GATHER) => {}
             }
         };
         tokio::select! {

@@ -43,6 +43,27 @@ fn the_document_has_every_route_and_every_schema_it_names() {
     }
 }
 
+#[test]
+fn a_link_leads_to_an_operation_and_names_its_parameters() {
+    let document = api::document();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = || paths.values().flat_map(|it| it.as_object().unwrap().values());
+    let mut links = 0;
+    for from in operations() {
+        let answers = from["responses"].as_object().unwrap().values();
+        for link in answers.filter_map(|it| it["links"].as_object()).flat_map(|it| it.values()) {
+            let to = operations().find(|it| it["operationId"] == link["operationId"]);
+            let to = to.unwrap_or_else(|| panic!("{link} leads nowhere"));
+            let known: Vec<_> = to["parameters"].as_array().unwrap().iter().collect();
+            for name in link["parameters"].as_object().unwrap().keys() {
+                assert!(known.iter().any(|it| it["name"] == **name), "{link}: {known:?}");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links}");
+}
+
 fn collect(value: &Value, references: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
@@ -69,6 +90,7 @@ async fn both_are_served_and_the_page_needs_nothing_from_elsewhere() {
     for row in access::table().into_iter().filter(|row| row.face == "v1") {
         assert!(page.contains(&format!("<code>{}</code>", row.path)), "{row}");
     }
+    assert!(page.contains("The wallet does not hold so much"), "what may go wrong is told, too");
     for elsewhere in ["http://", "https://", "<script", "src=", "@import", "url("] {
         assert!(!page.contains(elsewhere), "{elsewhere}");
     }

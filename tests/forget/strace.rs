@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -29,6 +30,8 @@ pub struct Call {
 #[derive(Debug, Clone)]
 pub struct Cut {
     pub call: Call,
+    /// Its place among all the calls, from 0.
+    pub at: usize,
     files: Vec<String>,
     number: usize,
 }
@@ -50,12 +53,13 @@ pub fn watched(data: &Path, trace: &Path, words: &[&str]) -> Command {
 
 /// The same, with a blow at one call.
 pub fn cut(data: &Path, trace: &Path, cut: &Cut, blow: Blow, words: &[&str]) -> Command {
-    let Cut { call: Call { name, .. }, files, number } = cut;
+    let Cut { call: Call { name, .. }, files, number, .. } = cut;
     let what = match blow {
         Blow::Kill => "signal=SIGKILL",
         Blow::Fail => "error=EIO",
     };
-    let (traced, injected) = (format!("trace={name}"), format!("inject={name}:{what}:when={number}"));
+    let (traced, injected) =
+        (format!("trace={name}"), format!("inject={name}:{what}:when={number}"));
     strace(data, trace, files, &[&traced, &injected], words)
 }
 
@@ -106,14 +110,14 @@ pub fn all_calls(trace: &Path) -> Vec<Call> {
     calls(trace)
 }
 
-/// Where to cut to have cut everywhere from the call of this number on: before the first, a middle
+/// Where to cut to have cut everywhere among these calls of all: before the first, a middle
 /// and the last of each row of like calls. A sync that strace cannot tell from another thread's is
 /// left out: what a kill leaves behind is the same before and after it.
-pub fn cuts(calls: &[Call], from: usize) -> Vec<Cut> {
+pub fn cuts(calls: &[Call], among: Range<usize>) -> Vec<Cut> {
     let mut cuts = Vec::new();
-    let mut at = from;
-    while at < calls.len() {
-        let row = calls[at..].iter().take_while(|call| **call == calls[at]).count();
+    let mut at = among.start;
+    while at < among.end {
+        let row = calls[at..among.end].iter().take_while(|call| **call == calls[at]).count();
         let mut chosen = vec![at, at + row / 2, at + row - 1];
         chosen.dedup();
         for chosen in chosen {
@@ -150,6 +154,6 @@ fn find(calls: &[Call], chosen: usize) -> Option<Cut> {
         }
         let number = counts.get(call.thread.as_str()).copied().unwrap_or_default() + 1;
         let files = files.iter().map(|&file| file.to_owned()).collect();
-        (number > highest).then(|| Cut { call: call.clone(), files, number })
+        (number > highest).then(|| Cut { call: call.clone(), at: chosen, files, number })
     })
 }

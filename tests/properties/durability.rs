@@ -8,7 +8,7 @@ use std::{
 };
 
 use docket::{
-    domain::{Action, Rejection, World, lifecycle::Word},
+    domain::{Action, Caller, Rejection, World, lifecycle::Word},
     engine::{self, Accepted, Error, KeyUse, Request, State},
     journal::{
         Journal, MemoryJournal,
@@ -20,11 +20,12 @@ use proptest::prelude::*;
 
 use super::{
     books::Books,
+    given::begin,
     site::{
-        Answer, Site, cases, cny, command, decisions, idle, in_each_channel, keyed, paused, place,
-        sku, somebody, store,
+        Answer, BEGIN, Site, cases, cny, command, decisions, idle, in_each_channel, keyed, paused,
+        place, sku, somebody, store,
     },
-    steps::{Step, beginning, steps},
+    steps::{Step, beginning, opening, steps},
 };
 
 fn short() -> Result<Accepted, Error> {
@@ -116,14 +117,31 @@ fn a_refusal_waits_for_what_waits_itself() {
 fn credentials_are_as_durable_as_answers() {
     in_each_channel(async || {
         let site = Site::new(|_| {}).await;
-        let (_, buyer) = site.shop(&[], 0).await;
-        let gate = site.hold();
-        let gone = site.send(Request::new(command(somebody(buyer), Action::Unregister))).await;
-        idle().await;
-        assert!(site.engine.credentials().account(buyer).is_some());
-        gate.open();
-        gone.await.unwrap().unwrap();
-        assert!(site.engine.credentials().account(buyer).is_none());
+        let (seller, buyer) = site.shop(&[], 0).await;
+        let (token, name) = (Digest([3; 32]), TokenName::new("till").unwrap());
+        let (role, channel, store, expires_at) = (Role::Staff, None, None, None);
+        let issued = TokenIssued { token, name: name.clone(), role, channel, store, expires_at };
+        let knows = |site: &Site| {
+            let known = site.engine.credentials();
+            let accounts = [seller, buyer].map(|id| known.account(id).is_some());
+            (accounts, known.token(token, BEGIN).is_some())
+        };
+        let steps = [
+            (somebody(buyer), Action::Unregister, ([true, false], false)),
+            (Caller::System, Action::IssueToken(Box::new(issued)), ([true, false], true)),
+            (Caller::System, Action::RevokeToken { name }, ([true, false], false)),
+            (Caller::System, Action::Forget { account: seller }, ([false, false], false)),
+        ];
+        for (caller, action, after) in steps {
+            let before = knows(&site);
+            let gate = site.hold();
+            let answer = site.send(Request::new(command(caller, action))).await;
+            idle().await;
+            assert_eq!(knows(&site), before);
+            gate.open();
+            answer.await.unwrap().unwrap();
+            assert_eq!(knows(&site), after);
+        }
     });
 }
 
@@ -156,9 +174,7 @@ proptest! {
     ) {
         paused(async {
             let site = Site::new(|options| options.answer_within = Duration::from_secs(3600)).await;
-            for step in beginning() {
-                site.give(step.command(&site.world())).await.unwrap();
-            }
+            begin(&site, beginning().into_iter().chain(opening(2))).await;
             let begun = site.head().number.0;
             for (n, fault) in trouble {
                 site.journal.inject(CommitNumber(begun + n), fault);
@@ -222,7 +238,8 @@ async fn held_against(site: &Site, given: &[Given]) {
     let mut keys = BTreeSet::new();
     for (header, _) in &decisions {
         if let Some(it) = &header.key {
-            assert!(keys.insert((&it.owner, &it.operation, &it.key)), "a key has one effect");
+            let scope = (&header.channel, &it.owner, &it.operation, &it.key);
+            assert!(keys.insert(scope), "a key has one effect");
         }
     }
     for Given { request, answer, durable } in given {

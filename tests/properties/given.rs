@@ -6,7 +6,10 @@ use events::*;
 use super::{
     judge::ended,
     law::{CHANNELS, Law, Row},
-    site::{BEGIN, command_in, digest, fresh, listing, login, place_in, register_in, sku, store},
+    play::Play,
+    site::{
+        BEGIN, Site, command_in, digest, fresh, listing, login, place_in, register_in, sku, store,
+    },
     steps::{Proof, Step, Text, Wanted, What, Who},
 };
 
@@ -26,6 +29,17 @@ impl Step {
             _ => command_in(&channel, caller.clone(), it.action(&caller, order)),
         }
     }
+}
+
+/// Gives steps to a new site, one after the other; each must be accepted.
+pub async fn begin(site: &Site, steps: impl IntoIterator<Item = Step>) {
+    let mut play = Play::new(); // As the site was made: both come to the same world.
+    for step in steps {
+        let command = step.command(&play.world);
+        play.give(&command).unwrap();
+        site.give(command).await.unwrap();
+    }
+    assert_eq!(play.world, site.world());
 }
 
 struct Giving<'a> {

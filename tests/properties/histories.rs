@@ -13,6 +13,7 @@ use proptest::{prelude::*, sample::Index};
 
 use super::{
     books::Books,
+    given::begin,
     judge::{Verdict, judge},
     law::{CHANNELS, Law},
     play::Play,
@@ -75,9 +76,7 @@ proptest! {
         paused(async {
             let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
             let mut answered = Vec::new();
-            for step in beginning() {
-                site.give(step.command(&site.world())).await.unwrap();
-            }
+            begin(&site, beginning()).await;
             for (burst, hours) in &bursts {
                 let world = site.world();
                 let together = burst.iter().map(|step| submit(&site, step, &world));
@@ -208,7 +207,7 @@ fn random_commands_reach_everything() {
     let mut runner = TestRunner::deterministic();
     let (mut actions, mut callers) = (BTreeMap::new(), BTreeMap::new());
     let mut phases: BTreeMap<(Channel, Phase), usize> = BTreeMap::new();
-    for _ in 0..100 {
+    for _ in 0..200 {
         let mut play = Play::new();
         let random = steps(60..100).new_tree(&mut runner).unwrap().current();
         for step in beginning().iter().chain(&opening(2)).chain(&random) {

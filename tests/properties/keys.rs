@@ -9,8 +9,8 @@ use docket::{
 use events::*;
 
 use super::site::{
-    BEGIN, MINUTE, Site, adopt, channel, cny, command, idle, in_each_channel, keyed, listing,
-    place, sku, somebody, store,
+    BEGIN, MINUTE, Site, adopt, channel, cny, command, command_in, idle, in_each_channel, keyed,
+    listing, paused, place, register_in, sku, somebody, store,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -49,6 +49,50 @@ fn a_key_has_one_effect_and_one_answer() {
         assert_eq!(site.engine.submit(ask(1)).await, Ok(again));
         assert_eq!(site.engine.submit(ask(2)).await, Err(Error::KeyReused));
         assert_eq!(site.stop().await.unwrap(), before);
+    });
+}
+
+/// The same key, request and names are another key in another channel, and of another owner: an
+/// account's, a login name's, a token's.
+#[test]
+fn a_key_is_one_channel_s_and_one_owner_s() {
+    paused(async {
+        let site = Site::new(|_| {}).await;
+        let channels = ["bookstore", "native"].map(|name| Channel::new(name).unwrap());
+        let mut requests = Vec::new();
+        for n in [1, 2] {
+            let name = TokenName::new(format!("till-{n}")).unwrap();
+            let (token, role, expires_at) = (Digest([n; 32]), Role::Operator, None);
+            let (channel, store) = (None, None);
+            let issued = TokenIssued { token, name, role, channel, store, expires_at };
+            let issued = Action::IssueToken(Box::new(issued));
+            site.give(command(Caller::System, issued)).await.unwrap();
+        }
+        for channel in &channels {
+            for n in [1, 2] {
+                let (account, registered) = register_in(channel, n);
+                requests.push(keyed(registered, "k", 1));
+                let funded = Action::Fund { amount: cny(10) };
+                requests.push(keyed(command_in(channel, somebody(account), funded), "k", 1));
+                let name = TokenName::new(format!("till-{n}")).unwrap();
+                let caller = Caller::Token { token: Digest([n; 32]), name };
+                let charged = Action::Charge { account, amount: cny(1) };
+                requests.push(keyed(command_in(channel, caller, charged), "k", 1));
+            }
+        }
+        let mut given = Vec::new();
+        for request in &requests {
+            let accepted = site.engine.submit(request.clone()).await.unwrap();
+            assert!(!accepted.replay);
+            given.push(accepted);
+        }
+        for (request, accepted) in requests.iter().zip(given) {
+            let again = site.engine.submit(request.clone()).await.unwrap();
+            assert_eq!(again, Accepted { replay: true, ..accepted });
+        }
+        let world = site.world();
+        assert_eq!((world.accounts.len(), world.keys.len()), (4, 12));
+        assert!(world.accounts.values().all(|it| it.wallet[&Currency::CNY] == 11));
     });
 }
 

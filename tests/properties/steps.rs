@@ -152,7 +152,13 @@ pub fn beginning() -> Vec<Step> {
         home: channel.unwrap_or_default(),
         who: Who::System,
         proof: Proof::Nothing,
-        what: What::IssueToken { name, role, here: channel.is_some(), store, lives_ms: None },
+        what: What::IssueToken {
+            name,
+            role,
+            here: channel.is_some(),
+            store,
+            lives_ms: (name >= 6).then_some(200_000),
+        },
     };
     let tokens = [
         (0, Role::Operator, None, None),
@@ -161,6 +167,8 @@ pub fn beginning() -> Vec<Step> {
         (3, Role::Auditor, None, None),
         (4, Role::Operator, Some(0), None),
         (5, Role::Operator, Some(1), Some(0)),
+        (6, Role::Operator, None, None),
+        (7, Role::Staff, None, None),
     ];
     tokens.map(issue).into_iter().chain(opening(0)).chain(opening(1)).collect()
 }
@@ -206,7 +214,7 @@ pub fn step() -> BoxedStrategy<Step> {
         1 => Just(Proof::Nothing),
     ];
     let of = |channel| (Just(channel), prop_oneof![about_order(channel), other()]).boxed();
-    let asked = prop_oneof![5 => of(0), 5 => of(1), 3 => of(2)];
+    let asked = prop_oneof![5 => of(0), 5 => of(1), 5 => of(2)];
     let stray = prop_oneof![24 => Just(0), 1 => 1..3usize];
     (asked.boxed(), proof, stray)
         .prop_map(|((channel, (who, what)), proof, stray)| {
@@ -309,7 +317,7 @@ fn other() -> BoxedStrategy<(Who, What)> {
         8 => Just(Who::Bearer(Role::Operator)),
         4 => Just(Who::System),
         2 => (0..TOKENS).prop_map(Who::Token),
-        2 => (4..6u8).prop_map(Who::Token), // Good for one channel, and for one store.
+        3 => (4..8u8).prop_map(Who::Token), // Good for one channel, one store, a while.
         1 => any_role().prop_map(Who::Bearer),
         1 => person(),
         1 => odd(),

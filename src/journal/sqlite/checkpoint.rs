@@ -49,6 +49,8 @@ struct Checkpointer {
     restart_at: i64,
     /// When it is to be tried again to empty the WAL: it may still hold a key that was destroyed.
     owed: Option<Instant>,
+    /// Why nothing is done any more; set by the writer too.
+    failed: Arc<OnceLock<String>>,
 }
 
 /// What SQLite says of a checkpoint.
@@ -69,15 +71,12 @@ pub fn start(
 ) -> Result<Checkpoints, JournalError> {
     let (soft, hard) = (i64::from(options.wal_pages_soft), i64::from(options.wal_pages_hard));
     let owed = owed.then(Instant::now);
-    let mut checkpointer = Checkpointer { conn, path, soft, hard, restart_at: hard, owed };
+    let mut checkpointer = Checkpointer { conn, path, soft, hard, restart_at: hard, owed, failed };
     let (orders, queue) = mpsc::sync_channel(1);
     let run = move || {
-        while let Some(order) = checkpointer.next(&queue) {
-            if let Err(error) = checkpointer.carry_out(order) {
-                tracing::error!(%error, "the journal stops");
-                let _ = failed.set(error); // The first reason stays.
-                return;
-            }
+        while checkpointer.failed.get().is_none() {
+            let Some(order) = checkpointer.next(&queue) else { return };
+            checkpointer.carry_out(order);
         }
     };
     let thread =
@@ -117,20 +116,28 @@ impl Checkpointer {
         }
     }
 
-    /// The error says why the journal takes nothing more.
-    fn carry_out(&mut self, order: Order) -> Result<(), String> {
+    fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Look => self.look().map_err(|error| error.to_string()),
+            Order::Look => {
+                let looked = self.look();
+                self.note(&looked);
+            }
             Order::Truncate(answer) => {
-                let result = self.truncate(TRUNCATE_WAIT);
-                let failure = result.as_ref().map(drop).map_err(JournalError::to_string);
-                let emptied = result.and_then(|emptied| match emptied {
+                let emptied = self.truncate(TRUNCATE_WAIT);
+                self.note(&emptied); // Before anybody can act on the answer.
+                let emptied = emptied.and_then(|emptied| match emptied {
                     true => Ok(()),
                     false => Err(self.busy()),
                 });
                 let _ = answer.send(emptied); // Nobody may be waiting any more.
-                failure
             }
+        }
+    }
+
+    fn note<T>(&self, done: &Result<T, JournalError>) {
+        if let Err(error) = done {
+            tracing::error!(%error, "the journal stops");
+            let _ = self.failed.set(error.to_string()); // The first reason stays.
         }
     }
 
