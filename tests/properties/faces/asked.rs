@@ -115,10 +115,10 @@ pub enum Wanted {
 
 pub fn wish() -> BoxedStrategy<Wish> {
     let who = prop_oneof![
-        20 => Just(Who::Right),
-        3 => (0..PEOPLE).prop_map(Who::Person),
-        2 => Just(Who::Stranger),
-        2 => Just(Who::Operator),
+        40 => Just(Who::Right),
+        4 => (0..PEOPLE).prop_map(Who::Person),
+        3 => Just(Who::Stranger),
+        3 => Just(Who::Operator),
         1 => Just(Who::Staff),
         1 => Just(Who::Auditor),
         1 => Just(Who::Nobody),
@@ -136,27 +136,29 @@ pub fn wish() -> BoxedStrategy<Wish> {
 }
 
 fn wanted() -> BoxedStrategy<Wanted> {
-    let goods = (0..2u8, 0..3u8, 1..40i64, 1..9i64);
-    let placed = (0..3u8, prop::collection::vec((0..3u8, 1..4i64), 1..4));
+    let store = || prop_oneof![8 => Just(0), 3 => Just(1), 1 => Just(2)];
+    let sku = || prop_oneof![6 => 0..2u8, 1 => Just(2)];
+    let goods = (store(), sku(), 1..40i64, 1..9i64);
+    let placed = (store(), prop::collection::vec((sku(), 1..4i64), 1..4));
     let what = prop_oneof![
-        1 => (0..4u8).prop_map(What::Register),
+        2 => (0..6u8).prop_map(What::Register),
         1 => (0..PEOPLE).prop_map(What::Leave),
-        4 => (0..PEOPLE, -60..200i64).prop_map(|(whose, minor)| {
+        8 => (0..PEOPLE, -60..400i64).prop_map(|(whose, minor)| {
             What::Fund { whose, minor: if minor == 0 { 1 } else { minor } }
         }),
-        1 => (0..3u8).prop_map(|store| What::OpenStore { store }),
-        2 => goods.clone().prop_map(|(store, sku, price, quantity)| {
+        2 => (0..3u8).prop_map(|store| What::OpenStore { store }),
+        6 => goods.clone().prop_map(|(store, sku, price, quantity)| {
             What::AddListing { store, sku, price, quantity }
         }),
-        3 => goods.prop_map(|(store, sku, _, quantity)| What::AddStock { store, sku, quantity }),
-        8 => placed.prop_map(|(store, lines)| What::Place(Order { store, lines })),
+        6 => goods.prop_map(|(store, sku, _, quantity)| What::AddStock { store, sku, quantity }),
+        20 => placed.prop_map(|(store, lines)| What::Place(Order { store, lines })),
     ];
     let words = [Word::Pay, Word::Cancel, Word::Ship, Word::Receive, Word::Expire, Word::Prepare];
     let word = prop::sample::select(words.to_vec());
     prop_oneof![
         10 => what.prop_map(Wanted::What),
-        9 => (0..32usize, any::<usize>()).prop_map(|(order, nth)| Wanted::Go { order, nth }),
-        4 => (0..32usize, word).prop_map(|(order, word)| Wanted::Step { order, word }),
+        10 => (0..32usize, any::<usize>()).prop_map(|(order, nth)| Wanted::Go { order, nth }),
+        3 => (0..32usize, word).prop_map(|(order, word)| Wanted::Step { order, word }),
     ]
     .boxed()
 }
