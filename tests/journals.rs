@@ -112,6 +112,27 @@ mod journals {
         assert!(missing.is_empty(), "no kept journal has {missing:?}: record another");
     }
 
+    /// What a released event says is written again as it was: its bytes are what was hashed.
+    #[test]
+    fn an_event_is_written_as_it_was_recorded() {
+        for n in 1..=KEPT {
+            let (_folder, journal) = opened(n);
+            let commits = journal.read(CommitNumber(0), usize::MAX).unwrap();
+            let decisions = commits.iter().flat_map(|commit| &commit.decisions);
+            let bytes: Vec<_> = decisions.flat_map(|decision| &decision.events).collect();
+            let events = events(journal.as_ref());
+            assert_eq!(events.len(), bytes.len());
+            for (event, bytes) in events.iter().zip(bytes) {
+                let (kind, version) = (event.event.kind(), event.event.version());
+                if bytes.contains(&format!("\"kind\":\"{kind}\",\"version\":{version},")) {
+                    assert_eq!(event.to_json(), *bytes);
+                    let envelope = serde_json::to_string(&event.envelope()).unwrap();
+                    assert_eq!(envelope, *bytes);
+                }
+            }
+        }
+    }
+
     /// What was sealed opens with the key that was kept beside it; what was forgotten does not.
     #[test]
     fn what_was_sealed_still_opens() {

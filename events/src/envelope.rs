@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Channel, CommandId, Digest, Event, EventId, IdempotencyKey, Millis, Money, OrderId,
-    OrderNumber, Position, Subject,
+    OrderNumber, Position, Subject, event::Payload,
 };
 
 /// An event as recorded. Its bytes in the journal are this as one JSON object.
@@ -63,6 +63,40 @@ impl Recorded {
             payload: self.event.payload(),
         }
     }
+
+    /// The bytes of the [envelope](Self::envelope), without making one.
+    pub fn to_json(&self) -> String {
+        let written = Written {
+            position: self.position,
+            id: self.id,
+            kind: self.event.kind(),
+            version: self.event.version(),
+            subject: &self.subject,
+            recorded_at: self.recorded_at,
+            channel: &self.channel,
+            payload: Payload(&self.event),
+        };
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut bytes, &written)
+            .expect("envelopes have text keys and no failing parts");
+        String::from_utf8(bytes).expect("JSON is text")
+    }
+}
+
+/// What most events weigh less than.
+const USUAL_BYTES: usize = 1024;
+
+/// An [`Envelope`] of borrowed parts: the same fields in the same order.
+#[derive(Serialize)]
+struct Written<'a> {
+    position: Position,
+    id: EventId,
+    kind: &'static str,
+    version: u16,
+    subject: &'a Subject,
+    recorded_at: Millis,
+    channel: &'a Channel,
+    payload: Payload<'a>,
 }
 
 /// What one accepted command decided, its events aside. Its bytes in the journal are this as one

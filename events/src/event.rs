@@ -1,7 +1,7 @@
 //! Events: facts in the newest shape. One struct a kind; [`Event`] is any of them.
 
 use schemars::{Schema, schema_for};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub mod account;
@@ -43,6 +43,10 @@ macro_rules! events {
             /// The payload as it is recorded.
             pub fn payload(&self) -> Box<RawValue> {
                 match self { $(Self::$variant(payload) => raw(payload),)* }
+            }
+
+            fn serialized<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$variant(payload) => payload.serialize(serializer),)* }
             }
 
             /// The JSON Schema of the payload of every kind and version that is written today,
@@ -154,6 +158,15 @@ impl Event {
             Self::OrderPlaced(it) => Some(&it.effect),
             it => it.as_step().map(|step| &step.effect),
         }
+    }
+}
+
+/// An event's payload, to be written where it goes.
+pub(crate) struct Payload<'a>(pub(crate) &'a Event);
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialized(serializer)
     }
 }
 

@@ -99,7 +99,7 @@ fn encoded(commits: &[Arc<Commit>]) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     let mut bytes = 0;
     for event in &events {
-        bytes += serde_json::to_string(&event.envelope())?.len();
+        bytes += event.to_json().len();
     }
     std::hint::black_box(bytes);
     Ok(begin.elapsed())

@@ -106,7 +106,7 @@ pub(super) fn encode(
     };
     let decision = RecordedDecision {
         header: json(&header),
-        events: events.iter().map(|recorded| json(&recorded.envelope())).collect(),
+        events: events.iter().map(Recorded::to_json).collect(),
     };
     let bytes = decision.bytes();
     if bytes > DECISION_BYTES_MAX {
