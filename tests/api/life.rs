@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::Method;
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -152,4 +153,38 @@ async fn accounts_change_their_password_and_leave() {
     // The name is free, and another's.
     let (other, _) = town.user_of("native", "ann").await;
     assert_ne!(other, id);
+}
+
+/// JSON knows one kind of number; each of these is read as a neighbour of what it says by a reader
+/// that is not exact.
+#[tokio::test]
+async fn a_number_is_the_one_that_is_written() {
+    let town = Town::new().await;
+    let (ann, token) = town.user_of("native", "ann").await;
+    let wallet = format!("/v1/accounts/{ann}/wallet");
+    let json = [("content-type", "application/json")];
+    for (written, currency, minor) in [
+        ("8857356826339217.0", "CNY", 8_857_356_826_339_217_i64),
+        ("871141901024943300e-2", "USD", 8_711_419_010_249_433),
+        ("1913606259976323.0", "COIN", 1_913_606_259_976_323),
+    ] {
+        let body = format!(r#"{{"amount":{{"minor":{written},"currency":"{currency}"}}}}"#);
+        let answer = town.send(Method::POST, &wallet, &town.operator, &json, body).await;
+        assert_eq!(answer.code, 200, "{written}: {answer:?}");
+        let held = town.get("/v1/wallet", &token).await;
+        let money = json!({ "minor": minor, "currency": currency });
+        assert!(held["balances"].as_array().unwrap().contains(&money), "{written}: {held}");
+    }
+    // This one and its neighbour are the same to a reader of numbers with a point.
+    let body = r#"{"amount":{"minor":9007199254740993.0,"currency":"CNY"}}"#;
+    let answer = town.send(Method::POST, &wallet, &town.operator, &json, body).await;
+    assert_eq!((answer.code, &answer.body["field"]), (400, &json!("amount.minor")));
+    town.sells(&token, "corner", &[]).await;
+    let tea = json!({
+        "sku": "tea", "price": { "minor": 700, "currency": "CNY" }, "quantity": 1,
+        "attributes": { "weight": 0.945_270_695_553_922_3 },
+    });
+    town.ok("POST /v1/stores/corner/listings", &token, tea).await;
+    let tea = town.get("/v1/stores/corner/listings/tea", &token).await;
+    assert_eq!(tea["attributes"]["weight"].to_string(), "0.9452706955539223");
 }

@@ -7,9 +7,9 @@ use events::Phase;
 use serde_json::{Value, json};
 
 use super::{
-    Random,
     call::{Accepted, Call, is_replay},
     face::{Face, outcome, outcome_of_newest},
+    load::Random,
     shop::{Change, SKUS, Shop, Who},
 };
 

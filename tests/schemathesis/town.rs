@@ -50,19 +50,16 @@ impl Town {
         }
 
         setting.sells(&eve).await;
-        let mut commands = Vec::new();
         for id in [&eve_id, &ann_id] {
             let amount = json!({ "amount": { "minor": 1_000_000, "currency": "CNY" } });
-            let path = format!("/v1/accounts/{id}/wallet");
-            commands.push(text(&setting.post(&path, &setting.operator, amount).await, "command"));
+            setting.post(&format!("/v1/accounts/{id}/wallet"), &setting.operator, amount).await;
         }
-        let mut orders = Vec::new();
-        for buyer in [&eve, &ann] {
-            for steps in LIVES {
-                let (order, done) = setting.order(buyer, &eve, steps).await;
-                orders.push(order);
-                commands.extend(done);
-            }
+        let (mut orders, mut commands) = (Vec::new(), Vec::new());
+        for steps in LIVES {
+            let (own, done) = setting.order(&eve, &eve, steps).await;
+            let (another_s, _) = setting.order(&ann, &eve, steps).await;
+            orders.extend([own, another_s]);
+            commands.extend(done);
         }
 
         setting.token("watcher", "auditor").await;

@@ -101,10 +101,10 @@ impl Visitor<'_> for WholeNumber {
         i64::try_from(number).map_err(|_| E::invalid_value(unexpected, &self))
     }
 
-    /// Beyond 2^53 nobody knows which whole number was meant.
+    /// From 2^53 on nobody knows which whole number was meant.
     fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
-        const KNOWN: f64 = 9_007_199_254_740_992.0;
-        match number.fract() == 0.0 && number.abs() <= KNOWN {
+        const UNKNOWN: f64 = 9_007_199_254_740_992.0;
+        match number.fract() == 0.0 && number.abs() < UNKNOWN {
             true => Ok(number as i64),
             false => Err(E::invalid_value(serde::de::Unexpected::Float(number), &self)),
         }

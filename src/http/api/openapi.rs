@@ -77,7 +77,7 @@ fn operation(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header",
             "description": "Names this request, so that sending it twice has one effect. 1 to 255 \
-                            visible characters of ASCII, quoted or not.",
+                            printable characters of ASCII, quoted or not.",
             "schema": { "type": "string", "maxLength": 255, "pattern": KEY },
         }));
     }
