@@ -89,7 +89,6 @@ fn both_faces_show_one_docket() {
     held.unwrap_or_else(|error| panic!("{error}\n{runner}"));
     // It is no proof where nothing happened.
     let counts = counts.into_inner();
-    eprintln!("DBG {counts:?}");
     for face in [Face::Bookstore, Face::Native].map(|face| format!("{face:?}")) {
         for (came, least) in [("accepted", 40), ("refused", 40), ("replayed", 2)] {
             let count = counts.get(&(face.clone(), came)).copied().unwrap_or(0);
@@ -264,9 +263,6 @@ impl Site {
 
     fn count(&mut self, ask: &Ask, came: &'static str) {
         *self.counts.entry((format!("{:?}", ask.face), came)).or_default() += 1;
-        let w=format!("{:?}", ask.what); let w=w.split([' ','(']).next().unwrap().to_owned();
-        let w = if let What::Step{word,..} = &ask.what { word.to_string() } else { w };
-        *self.counts.entry((format!("DBG {:?}{} {w}", ask.face, ask.side), came)).or_default() += 1;
     }
 
     fn token(&self, caller: Caller) -> &str {
