@@ -55,6 +55,21 @@ impl Blobs {
         Ok(Self { folder })
     }
 
+    /// A folder of blobs that is only read; it need not be there.
+    pub fn to_read(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Stores a blob that is not there yet and gives its name; for many at once, in a folder that
+    /// nobody uses before whoever fills it has synced it.
+    pub fn fill(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        let digest = digest_of(bytes);
+        let path = self.path(&digest);
+        create_folder(path.parent().expect("a blob lies in a folder of its own"))?;
+        fs::write(&path, bytes).map_err(io_error("writing", &path))?;
+        Ok(digest)
+    }
+
     /// Stores a blob and gives its name, once it is durable. Storing it again changes nothing,
     /// except that a damaged file is replaced.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {

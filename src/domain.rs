@@ -10,9 +10,11 @@ use events::{AccountId, Digest, Event, Millis, OrderReceipt, Role, StoreId, Subj
 mod account;
 mod channel;
 mod command;
+mod finished;
 mod keys;
 pub mod lifecycle;
 mod order;
+mod orders;
 mod rejection;
 mod store;
 mod token;
@@ -20,8 +22,10 @@ mod wallet;
 mod world;
 
 pub use command::{Action, Caller, Command, Credential, Place};
+pub use finished::Finished;
 pub use keys::{Keys, Scope, Taken};
 pub use order::DECISION_BYTES_MAX;
+pub use orders::Orders;
 pub use rejection::Rejection;
 pub use world::{
     Account, ChannelState, InForce, LineStock, Listing, Order, PayableEntry, Pots, Store, Token,

@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,7 @@ mod batch;
 mod credentials;
 mod deadlines;
 mod decider;
+mod finished;
 mod measure;
 mod replay;
 mod time;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
 pub use decider::{Decider, SealedCommit};
+pub use finished::{Missing, read_back};
 pub use measure::describe_metrics;
 use time::Time;
 
@@ -51,7 +53,8 @@ pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 /// What a site may set about the engine.
 #[derive(Clone)]
 pub struct Options {
-    /// How many commands may wait to be decided; more are answered 503. Default 4096.
+    /// How many commands may wait to be decided, and as many again for orders that are read back;
+    /// more are answered 503. Default 4096.
     pub queue_max: usize,
     /// How many commands are decided in one turn. Default 256.
     pub turn_max: usize,
@@ -151,6 +154,9 @@ pub enum Error {
     /// It was decided, or may have been, and its outcome is not known yet.
     #[error("no answer in time; the outcome of command {0} is not known yet")]
     Unknown(CommandId),
+    /// The order that it names is over and could not be read back; nothing has happened.
+    #[error("the order cannot be read: {0}; nothing has happened, try again")]
+    Unread(Arc<str>),
     /// The engine has stopped. Commands that waited may or may not have become durable.
     #[error("the engine has stopped: {0}")]
     Stopped(Arc<str>),
@@ -175,6 +181,8 @@ pub enum State {
 #[derive(Clone)]
 pub struct Handle {
     queue: mpsc::Sender<Waiting>,
+    /// How many commands wait for an order that is read back.
+    aside: Arc<AtomicUsize>,
     credentials: Arc<Credentials>,
     head: watch::Receiver<Head>,
     state: watch::Receiver<State>,
@@ -233,16 +241,18 @@ pub fn start_with(
     let (state, states) = watch::channel(State::Running);
     let state = Arc::new(state);
     let (stop, stopped) = oneshot::channel();
+    let (durable, answer_within) = (journal.head(), options.answer_within);
+    let (known, now, told) = (Arc::clone(&credentials), Arc::clone(&time), Arc::clone(&state));
+    let writer = writer::Writer::new(world, head, now, journal, known, told, options);
     let handle = Handle {
         queue,
-        credentials: Arc::clone(&credentials),
-        head: journal.head(),
+        aside: writer.aside(),
+        credentials,
+        head: durable,
         state: states,
-        time: Arc::clone(&time),
-        answer_within: options.answer_within,
+        time,
+        answer_within,
     };
-    let state_out = Arc::clone(&state);
-    let writer = writer::Writer::new(world, head, time, journal, credentials, state_out, options);
     let task = tokio::spawn(writer.run(waiting, stopped));
     Ok((handle, Running { task, state, stop }))
 }
@@ -289,7 +299,8 @@ impl Handle {
 
     /// How many commands wait to be decided.
     pub fn queued(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        let queue = self.queue.max_capacity() - self.queue.capacity();
+        queue + self.aside.load(Ordering::Relaxed)
     }
 
     /// Tells `/metrics` how many commands wait.

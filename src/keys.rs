@@ -25,7 +25,7 @@ pub(crate) use cipher::random;
 pub use master::{MasterKey, MasterKeyError};
 
 use cache::Cache;
-use cipher::{Cipher, Secret};
+use cipher::{Cipher, SEALED_SECRET_LENGTH, Secret};
 
 /// Data keys kept in memory at most; one takes less than 1 KiB.
 const DATA_KEYS_MAX: usize = 10_000;
@@ -184,6 +184,14 @@ impl KeyRing {
         Ok(self.0.store.load(&key_id(account)).map_err(Error::Store)?.is_some())
     }
 
+    /// Whether an account's data key opens under the master key. Blocks on storage.
+    ///
+    /// Fails with [`Error::Erased`] when it is destroyed, and with [`Error::DamagedKey`] when it is
+    /// not what was wrapped.
+    pub fn check(&self, account: AccountId) -> Result<(), Error> {
+        self.account_key(account).map(drop)
+    }
+
     /// Destroys an account's data key, stored and in memory: what it sealed is erased. Blocks on
     /// storage. After an error nothing is opened with it any more all the same, and it may be
     /// called again to finish.
@@ -251,6 +259,36 @@ impl fmt::Debug for KeyRing {
     }
 }
 
+/// Whose key a stored one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// An account's data key.
+    Account(AccountId),
+    /// One of the site's own.
+    Site,
+}
+
+/// Whose key this is, as far as that can be told without the master key: `None` where it is no
+/// wrapped key at all. The bytes of one that is destroyed are all 0.
+pub fn whose(key: &WrappedKey) -> Option<Whose> {
+    if key.bytes.len() != SEALED_SECRET_LENGTH {
+        return None;
+    }
+    match key.id.split_once('/')? {
+        ("account", id) => {
+            let account = id.parse().ok()?;
+            (key.id == key_id(account)).then_some(Whose::Account(account))
+        }
+        ("ring", purpose) if !purpose.is_empty() => Some(Whose::Site),
+        _ => None,
+    }
+}
+
+/// Under which id the journal keeps an account's data key.
+pub fn key_id(account: AccountId) -> String {
+    format!("account/{account}")
+}
+
 /// What the journal records of a token: its SHA-256. A token is random, so no key is needed.
 pub fn token_digest(token: &str) -> Digest {
     Digest(Sha256::digest(token.as_bytes()).into())
@@ -268,10 +306,6 @@ pub(crate) fn digest(key: &Hmac<Sha256>, parts: &[&[u8]]) -> Digest {
 
 fn keyed(secret: &Secret) -> Hmac<Sha256> {
     Hmac::new_from_slice(secret.bytes()).expect("HMAC takes a key of any length")
-}
-
-fn key_id(account: AccountId) -> String {
-    format!("account/{account}")
 }
 
 /// What a field is bound to: 16 bytes of account id, then the purpose.

@@ -3,8 +3,9 @@
 //! The modules in the way of the data: [`http`] turns requests into commands, [`engine`] decides
 //! them with [`domain`] and appends what follows to [`journal`], [`projector`] feeds the views,
 //! and [`http`] answers queries from those, and from [`feed`], which reads what was recorded.
-//! [`keys`] seals personal data, [`blobs`] keeps pictures.
+//! [`keys`] seals personal data, [`blobs`] keeps pictures, [`backup`] copies it all.
 
+pub mod backup;
 pub mod bench;
 pub mod blobs;
 pub mod builtin;

@@ -51,7 +51,9 @@ Examples:
   docket                                      serve on this machine, data in ./data
   docket --listen 127.0.0.1:9000 --data shop  serve at another port, on another folder
   docket --journal memory                     try it; nothing is kept
-  docket config                               every setting, as a docket.toml to begin with";
+  docket config                               every setting, as a docket.toml to begin with
+  docket backup shop.backup --data shop       all that is to be kept in one file, also while it runs
+  docket restore shop.backup --data new       verify it, and make a new folder of it";
 
 #[derive(Subcommand)]
 enum Do {

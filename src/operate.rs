@@ -21,6 +21,7 @@ use crate::{
     node::{self, Node, Parts},
 };
 
+mod backup;
 pub mod commands;
 
 /// A docket to give orders to, as the operator of its data folder.

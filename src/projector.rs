@@ -96,11 +96,19 @@ pub struct Options {
     /// Events taken into one batch, about: commits stay whole; at least 1. While a batch is
     /// written, queries wait. More than some hundred were not measured to be faster.
     pub batch_events: usize,
+    /// How long events are let gather while nobody waits for them, so that a key that many of them
+    /// change is written once. Whoever [waits](Views::reached) has them taken in at once, and waits
+    /// the longer the more have gathered.
+    pub gather: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keeping: projections::Options::default(), batch_events: 500 }
+        Self {
+            keeping: projections::Options::default(),
+            batch_events: 500,
+            gather: Duration::from_millis(20),
+        }
     }
 }
 
@@ -365,7 +373,7 @@ struct Starting<'a> {
 impl Build for Starting<'_> {
     fn view<V: View>(&mut self, name: ViewName) -> Result<(V, Followed), Error> {
         let reader = Arc::clone(&self.reader);
-        let follower = Follower::<V>::open(name, self.folder, &self.options.keeping, reader)?;
+        let follower = Follower::<V>::open(name, self.folder, self.options, reader)?;
         let (view, followed) = follower.queries();
         let stop = self.projectors.stop.subscribe();
         let thread = thread::Builder::new()
@@ -386,9 +394,10 @@ struct Once<'a> {
 
 impl Build for Once<'_> {
     fn view<V: View>(&mut self, name: ViewName) -> Result<(V, Followed), Error> {
-        let (keeping, reader) = (&self.options.keeping, Arc::clone(&self.reader));
+        let reader = Arc::clone(&self.reader);
+        let keeping = &self.options.keeping;
         let mut rows = Folding::<V>::anew(name, self.folder, keeping, Arc::clone(&reader))?;
         while rows.advance(self.upto)? {}
-        Ok(Follower::over(name, self.folder, keeping, reader, rows).queries())
+        Ok(Follower::over(name, self.folder, self.options, reader, rows).queries())
     }
 }

@@ -13,8 +13,8 @@ use std::{
 
 use docket::{
     builtin::builtin_lifecycle,
-    domain::{Action, Caller, Command, Credential, Rejection, World, lifecycle::Word},
-    engine::{self, Error, Request},
+    domain::{Action, Caller, Command, Credential, Order, Rejection, World, lifecycle::Word},
+    engine::{self, Error, Missing, Request},
     node::Parts,
     projector::ViewName,
 };
@@ -92,7 +92,7 @@ impl Site {
             let name = if *word == Word::Ship { "sam" } else { "ann" };
             self.step(name, order, *word).await.unwrap();
         }
-        assert_eq!(self.world().orders[&order].phase, phase);
+        assert_eq!(self.look_at(order).phase, phase);
         order
     }
 
@@ -128,10 +128,22 @@ impl Site {
         engine::replay(self.shop.node.journal.as_ref()).unwrap().0
     }
 
+    /// An order, over or not.
+    fn look_at(&self, order: OrderId) -> Order {
+        let world = self.world();
+        if let Some(known) = world.orders.get(&order) {
+            return known.clone();
+        }
+        let (channel, journal) = (channel(), self.shop.node.journal.as_ref());
+        let position = world.left(&channel, order).unwrap();
+        let finished = engine::read_back(journal, &Missing { channel, order, position }).unwrap();
+        finished.order().clone()
+    }
+
     /// The deadlines of an order, and when they are due after the beginning.
     fn due(&self, order: OrderId) -> Vec<(String, i64)> {
-        let world = self.world();
-        let deadlines = world.orders[&order].deadlines.iter();
+        let order = self.look_at(order);
+        let deadlines = order.deadlines.iter();
         deadlines.map(|(name, Millis(at))| (name.clone(), at - BEGIN)).collect()
     }
 
@@ -139,7 +151,7 @@ impl Site {
     fn versions(&self, order: OrderId) -> (Vec<u32>, u32) {
         let world = self.world();
         let all = world.channels[&channel()].lifecycles.keys().copied().collect();
-        (all, world.orders[&order].lifecycle)
+        (all, self.look_at(order).lifecycle)
     }
 
     fn file(&self, text: &str) -> String {
@@ -160,7 +172,7 @@ impl Site {
     async fn until(&self, order: OrderId, phase: Phase) {
         let waits = async {
             let mut head = self.shop.node.journal.head();
-            while self.world().orders[&order].phase != phase {
+            while self.look_at(order).phase != phase {
                 head.changed().await.unwrap();
             }
         };
@@ -246,12 +258,12 @@ async fn a_changed_delay_moves_no_deadline_that_is_set() {
     );
     site.clock.advance(Duration::from_secs(60));
     site.until(newer, Phase::Cancelled).await;
-    assert_eq!(site.world().orders[&unpaid].phase, Phase::AwaitingPayment);
+    assert_eq!(site.look_at(unpaid).phase, Phase::AwaitingPayment);
     site.clock.advance(Duration::from_secs(540));
     site.until(unpaid, Phase::Cancelled).await;
     site.clock.advance(Duration::from_secs(6600));
     site.until(paid, Phase::Completed).await;
-    assert_eq!(site.world().orders[&shipped].phase, Phase::Shipped);
+    assert_eq!(site.look_at(shipped).phase, Phase::Shipped);
 
     // Taking the setting back is a change, too.
     let site = site.restart("").await;
@@ -287,14 +299,14 @@ async fn an_order_lives_by_the_version_it_was_placed_under() {
     }
     assert_eq!(site.due(newly_shipped), receive(DAY));
     site.step("sam", newly_paid, Word::Cancel).await.unwrap();
-    assert_eq!(site.world().orders[&newly_paid].held, 0);
+    assert_eq!(site.look_at(newly_paid).held, 0);
 
     let site = site.rebuild(&toml).await;
     site.step("ann", unpaid, Word::Pay).await.unwrap();
     site.step("ann", paid, Word::Cancel).await.unwrap();
     site.clock.advance(Duration::from_secs(24 * 3600));
     site.until(newly_shipped, Phase::Completed).await;
-    assert_eq!(site.world().orders[&shipped].phase, Phase::Shipped);
+    assert_eq!(site.look_at(shipped).phase, Phase::Shipped);
     site.clock.advance(Duration::from_secs(6 * 24 * 3600));
     site.until(shipped, Phase::Completed).await;
     site.rebuild(&toml).await.shop.stop().await;

@@ -1,5 +1,5 @@
-//! What holds whatever happens: random commands over the pure domain, the engine on a journal that
-//! is slow, fails or tears, and the views.
+//! What holds whatever happens, in every channel and through every face: random commands over the
+//! pure domain, the engine on a journal that is slow, fails or tears, the views, and requests.
 //!
 //! A failing case prints its seed and its commands, and the next run begins with it;
 //! `PROPTEST_CASES` asks for more cases than a quick run has.
@@ -16,6 +16,8 @@ mod deadlines;
 mod durability;
 #[path = "properties/faces.rs"]
 mod faces;
+#[path = "properties/finished.rs"]
+mod finished;
 #[path = "properties/given.rs"]
 mod given;
 #[path = "properties/histories.rs"]
@@ -30,6 +32,8 @@ mod law;
 mod play;
 #[path = "properties/queue.rs"]
 mod queue;
+#[path = "properties/rules.rs"]
+mod rules;
 #[path = "properties/site.rs"]
 mod site;
 #[path = "properties/steps.rs"]

@@ -102,6 +102,13 @@ const TABLE: &[Row] = &[
         instead: "a blob is bytes under their digest; give them a meaning where they are used",
     },
     Row {
+        module: "backup",
+        modules: &["blobs", "engine", "journal", "keys"],
+        crates: &["events", "rusqlite", "sha2", "thiserror"],
+        instead: "a backup copies what is recorded and what goes with it; who asks for one, and what \
+                  is printed, is in `operate`",
+    },
+    Row {
         module: "projector",
         modules: &["journal"],
         crates: &[

@@ -12,7 +12,7 @@ pub mod token;
 pub mod wallet;
 
 use crate::{
-    AccountForgotten, AccountRegistered, AccountUnregistered, Effect, LifecycleAdopted,
+    AccountForgotten, AccountRegistered, AccountUnregistered, Digest, Effect, LifecycleAdopted,
     ListingAdded, OrderMoved, OrderPlaced, OrderStep, PasswordChanged, SessionClosed,
     SessionOpened, SettingsAdopted, StockAdded, StoreOpened, TokenIssued, TokenRevoked,
     WalletCharged, WalletWithdrawn,
@@ -149,6 +149,40 @@ impl Event {
             | Self::OrderMoved(_)
             | Self::LifecycleAdopted(_)
             | Self::SettingsAdopted(_) => None,
+        }
+    }
+
+    /// The blobs that the event names: they lie beside the journal, and a copy takes them along.
+    pub fn blobs(&self) -> &[Digest] {
+        match self {
+            Self::ListingAdded(it) => &it.pictures,
+            Self::AccountRegistered(_)
+            | Self::PasswordChanged(_)
+            | Self::AccountUnregistered(_)
+            | Self::AccountForgotten(_)
+            | Self::TokenIssued(_)
+            | Self::TokenRevoked(_)
+            | Self::SessionOpened(_)
+            | Self::SessionClosed(_)
+            | Self::StoreOpened(_)
+            | Self::StockAdded(_)
+            | Self::WalletCharged(_)
+            | Self::WalletWithdrawn(_)
+            | Self::OrderPlaced(_)
+            | Self::OrderPaid(_)
+            | Self::OrderCancelled(_)
+            | Self::OrderExpired(_)
+            | Self::OrderPrepared(_)
+            | Self::OrderDelivered(_)
+            | Self::OrderDeliveryFailed(_)
+            | Self::OrderRefundRequested(_)
+            | Self::OrderRefunded(_)
+            | Self::OrderRejected(_)
+            | Self::OrderMoved(_)
+            | Self::OrderShipped(_)
+            | Self::OrderReceived(_)
+            | Self::LifecycleAdopted(_)
+            | Self::SettingsAdopted(_) => &[],
         }
     }
 

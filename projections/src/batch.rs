@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Bound,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,8 +14,11 @@ use crate::store::{Change, Error, Store, from_json};
 pub struct Batch<'a> {
     store: &'a dyn Store,
     version: u32,
-    changes: HashMap<Vec<u8>, Pending>,
+    changes: BTreeMap<Vec<u8>, Pending>,
 }
+
+/// A key that has a value, and that, to be changed in place.
+pub(crate) type Found<'b> = (Vec<u8>, &'b mut Vec<u8>);
 
 /// What becomes of a key.
 struct Pending {
@@ -25,7 +29,7 @@ struct Pending {
 
 impl<'a> Batch<'a> {
     pub(crate) fn over(store: &'a dyn Store, version: u32) -> Self {
-        Self { store, version, changes: HashMap::new() }
+        Self { store, version, changes: BTreeMap::new() }
     }
 
     /// The version of the rows: the view's own, or one that it [serves](crate::View::SERVES).
@@ -57,6 +61,29 @@ impl<'a> Batch<'a> {
             }
         };
         Ok(&mut pending.value)
+    }
+
+    /// The first key from `from` on and before `to` that has a value, and that, to be changed in
+    /// place. Counts as a change whether or not it is one.
+    pub fn modify_first(&mut self, from: &[u8], to: &[u8]) -> Result<Option<Found<'_>>, Error> {
+        let bounds = (Bound::Included(from), Bound::Excluded(to));
+        let mut known = self.changes.range::<[u8], _>(bounds);
+        let known = known.find(|(_, pending)| pending.value.is_some()).map(|(key, _)| key.clone());
+        let mut stored = self.store.range(from..known.as_deref().unwrap_or(to));
+        // Where the batch has a key, it knows better.
+        let first =
+            stored.find(|pair| !matches!(pair, Ok((key, _)) if self.changes.contains_key(key)));
+        drop(stored);
+        let key = match (first.transpose()?, known) {
+            (Some((key, value)), _) => {
+                self.changes.insert(key.clone(), Pending { value: Some(value), fresh: false });
+                key
+            }
+            (None, Some(key)) => key,
+            (None, None) => return Ok(None),
+        };
+        let value = self.changes.get_mut(&key).and_then(|pending| pending.value.as_mut());
+        Ok(value.map(|value| (key, value)))
     }
 
     /// Sets a key.
@@ -99,9 +126,11 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// What is to be written, in no order.
+    /// What is to be written, in the order of the keys.
     pub(crate) fn into_changes(self) -> Vec<Change> {
-        self.changes.into_iter().map(|(key, pending)| (key, pending.value)).collect()
+        let changed = self.changes.into_iter();
+        let changed = changed.filter(|(_, pending)| !pending.fresh || pending.value.is_some());
+        changed.map(|(key, pending)| (key, pending.value)).collect()
     }
 }
 

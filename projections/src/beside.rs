@@ -68,11 +68,11 @@ fn lists_of_version_1_are_kept_and_read_as_they_were() {
     let writes = (old.rows().writes(), new.rows().writes());
     let retired = old.take_over(new);
     assert_eq!(view.counts(&all).unwrap().of(Phase::Cancelled), 1, "the handle is the same");
-    assert_eq!((old.version(), old.mark()), (2, Some(mark(history.len() as u64))));
+    assert_eq!((old.version(), old.mark()), (3, Some(mark(history.len() as u64))));
     assert_eq!(old.rows().writes(), writes.0 + writes.1, "a counter does not fall");
-    assert_eq!(names(&folder), ["order_list.v1".into(), "order_list.v2".into()].into());
+    assert_eq!(names(&folder), ["order_list.v1".into(), "order_list.v3".into()].into());
     retired.remove().unwrap();
-    assert_eq!(names(&folder), ["order_list.v2".to_owned()].into());
+    assert_eq!(names(&folder), ["order_list.v3".to_owned()].into());
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn each_build_has_a_folder_and_those_nobody_can_read_go() {
     drop(all);
     let opened = Projection::<OrderList>::open_each(folder.path(), &small()).unwrap();
     assert_eq!(opened.len(), 3);
-    let left = ["order_list.v2", "order_list.v2.2", "order_list.v2.3"].map(str::to_owned);
+    let left = ["order_list.v3", "order_list.v3.2", "order_list.v3.3"].map(str::to_owned);
     let others = ["order_list.v9", "wallets.v0"].map(str::to_owned);
     assert_eq!(names(&folder), left.into_iter().chain(others).collect());
     drop(opened);
     let newest = Projection::<OrderList>::open(folder.path(), &small()).unwrap();
     newest.retire().remove().unwrap();
-    assert!(!names(&folder).contains("order_list.v2.3"));
+    assert!(!names(&folder).contains("order_list.v3.3"));
 }
 
 #[test]

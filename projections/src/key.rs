@@ -4,7 +4,14 @@
 //! written `1 2`, so names sort by their bytes, a prefix before what it begins, whatever follows.
 
 use events::{Millis, OrderId};
+use uuid::Uuid;
 
+/// A moment and an order, so that the newest sorts first, and of two of the same moment the one with
+/// the higher id.
+pub(crate) type Place = [u8; MOMENT_BYTES + ORDER_BYTES];
+
+const MOMENT_BYTES: usize = size_of::<Millis>();
+const ORDER_BYTES: usize = size_of::<OrderId>();
 const END: u8 = 0;
 const ESCAPE: u8 = 1;
 
@@ -44,12 +51,9 @@ impl Key {
         self
     }
 
-    /// Goes on with a moment and an order, so that the newest comes first, and of two of the same
-    /// moment the one with the higher id.
-    pub fn newest_first(mut self, at: Millis, order: OrderId) -> Self {
-        let rising = (at.0 as u64) ^ (1 << 63);
-        self.0.extend((!rising).to_be_bytes());
-        self.0.extend(order.0.as_bytes().map(|byte| !byte));
+    /// Goes on with a place.
+    pub fn place(mut self, place: &Place) -> Self {
+        self.0.extend(place);
         self
     }
 
@@ -69,6 +73,25 @@ impl Key {
         }
         (self.0, end)
     }
+}
+
+/// The place of an order that was placed at this moment.
+pub(crate) fn newest_first(at: Millis, order: OrderId) -> Place {
+    let mut place = [0; _];
+    let (moment, id) = place.split_at_mut(MOMENT_BYTES);
+    let rising = (at.0 as u64) ^ (1 << 63);
+    moment.copy_from_slice(&(!rising).to_be_bytes());
+    id.copy_from_slice(&order.0.into_bytes().map(|byte| !byte));
+    place
+}
+
+/// Whose place this is.
+pub(crate) fn read_place(place: &Place) -> (Millis, OrderId) {
+    let (mut moment, mut id) = ([0; MOMENT_BYTES], [0; ORDER_BYTES]);
+    moment.copy_from_slice(&place[..MOMENT_BYTES]);
+    id.copy_from_slice(&place[MOMENT_BYTES..]);
+    let rising = !u64::from_be_bytes(moment);
+    (Millis((rising ^ (1 << 63)) as i64), OrderId(Uuid::from_bytes(id.map(|byte| !byte))))
 }
 
 /// Takes the next name off a key, or `None` where there is none.
@@ -135,10 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_comes_first() {
-        let key = |at, order| Key::table(1).newest_first(Millis(at), order_id(order)).bytes();
+    fn the_newest_comes_first_and_reads_back() {
+        let place = |at, order| newest_first(Millis(at), order_id(order));
         let times = [i64::MAX, 5, 0, -1, i64::MIN];
-        assert!(times.windows(2).all(|pair| key(pair[0], 1) < key(pair[1], 1)));
-        assert!(key(5, 2) < key(5, 1));
+        assert!(times.windows(2).all(|pair| place(pair[0], 1) < place(pair[1], 1)));
+        assert!(place(5, 2) < place(5, 1));
+        for at in times {
+            assert_eq!(read_place(&place(at, 7)), (Millis(at), order_id(7)));
+        }
     }
 }

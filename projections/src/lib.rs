@@ -10,12 +10,14 @@
 //! clock, the journal or another view.
 
 mod batch;
+mod blocks;
 mod builds;
 pub mod catalogue;
 mod folder;
 mod key;
 pub mod order_detail;
 pub mod order_list;
+mod pack;
 mod projection;
 pub mod store;
 pub mod wallets;

@@ -7,13 +7,16 @@ use events::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, to_json},
     key::Key,
+    pack::{Number, pack, unpack},
     projection::{View, order_event, unfit},
-    store::{Error, Rows},
+    store::{Error, Rows, from_json},
 };
 
 const ORDERS: u8 = 1;
+/// The first version of the rows that packs them; before, they were JSON.
+const PACKED_SINCE: u32 = 2;
 
 /// One order, as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,7 +113,10 @@ pub struct OrderDetail {
 impl OrderDetail {
     /// An order, or `None` where there is none.
     pub fn get(&self, id: OrderId) -> Result<Option<OrderRow>, Error> {
-        self.rows.get_json(&key(id))
+        let key = key(id);
+        self.rows.read_since(0, |store, version| {
+            store.get(&key)?.map(|value| read(version, id, &key, &value)).transpose()
+        })
     }
 
     /// An order, if this account placed it in this channel.
@@ -138,7 +144,9 @@ impl OrderDetail {
 
 impl View for OrderDetail {
     const NAME: &'static str = "order_detail";
-    const VERSION: u32 = 1;
+    /// 2: packed.
+    const VERSION: u32 = 2;
+    const SERVES: &'static [u32] = &[1];
 
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error> {
         if let Event::OrderMoved(it) = &recorded.event {
@@ -172,10 +180,7 @@ impl View for OrderDetail {
                     payables: payable.into_iter().collect(),
                 }
             }
-            _ => {
-                let row: Option<OrderRow> = rows.get_json(&key)?;
-                row.ok_or_else(|| unfit(recorded, "the order is unknown"))?
-            }
+            _ => known(recorded, rows, id, &key)?,
         };
         if row.phase != effect.to {
             row.enter(effect.to, recorded.recorded_at);
@@ -195,10 +200,11 @@ impl View for OrderDetail {
             let payable = row.payables.iter_mut().find(|payable| payable.id == change.id);
             payable.ok_or_else(|| unfit(recorded, "the payable is unknown"))?.state = change.state;
         }
+        let value = write(rows.version(), id, row);
         if placed {
-            rows.insert_json(key, &row);
+            rows.insert(key, value);
         } else {
-            rows.put_json(key, &row);
+            rows.put(key, value);
         }
         Ok(())
     }
@@ -211,11 +217,94 @@ impl View for OrderDetail {
 /// The order lives by another version of its channel's life cycle.
 fn move_on(recorded: &Recorded, rows: &mut Batch<'_>, lifecycle: u32) -> Result<(), Error> {
     let id = recorded.subject.as_order();
-    let key = key(id.ok_or_else(|| unfit(recorded, format!("{} is no order", recorded.subject)))?);
-    let row: Option<OrderRow> = rows.get_json(&key)?;
-    let row = row.ok_or_else(|| unfit(recorded, "the order is unknown"))?;
-    rows.put_json(key, &OrderRow { lifecycle, ..row });
+    let id = id.ok_or_else(|| unfit(recorded, format!("{} is no order", recorded.subject)))?;
+    let key = key(id);
+    let row = known(recorded, rows, id, &key)?;
+    let value = write(rows.version(), id, OrderRow { lifecycle, ..row });
+    rows.put(key, value);
     Ok(())
+}
+
+fn known(
+    recorded: &Recorded,
+    rows: &Batch<'_>,
+    id: OrderId,
+    key: &[u8],
+) -> Result<OrderRow, Error> {
+    let value = rows.get(key)?.ok_or_else(|| unfit(recorded, "the order is unknown"))?;
+    read(rows.version(), id, key, &value)
+}
+
+/// A row without what its key says.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    channel: Channel,
+    number: Number,
+    buyer: AccountId,
+    store: StoreId,
+    placed_at: Millis,
+    lifecycle: u32,
+    kind: Kind,
+    method: Method,
+    phase: Phase,
+    lines: Vec<Line>,
+    total: Money,
+    held: Money,
+    refunded: Money,
+    released: Money,
+    phases: Vec<(Phase, Millis)>,
+    deadlines: Vec<DeadlineRow>,
+    payables: Vec<PayableRow>,
+}
+
+fn write(version: u32, id: OrderId, row: OrderRow) -> Vec<u8> {
+    if version < PACKED_SINCE {
+        return to_json(&row);
+    }
+    let OrderRef { number, buyer, store, placed_at } = row.order;
+    pack(&Stored {
+        channel: row.channel,
+        number: Number::pack(id, number),
+        buyer,
+        store,
+        placed_at,
+        lifecycle: row.lifecycle,
+        kind: row.kind,
+        method: row.method,
+        phase: row.phase,
+        lines: row.lines,
+        total: row.total,
+        held: row.held,
+        refunded: row.refunded,
+        released: row.released,
+        phases: row.phases,
+        deadlines: row.deadlines,
+        payables: row.payables,
+    })
+}
+
+fn read(version: u32, id: OrderId, key: &[u8], value: &[u8]) -> Result<OrderRow, Error> {
+    if version < PACKED_SINCE {
+        return from_json(key, value);
+    }
+    let it: Stored = unpack(key, value)?;
+    let (number, placed_at) = (it.number.unpack(id), it.placed_at);
+    Ok(OrderRow {
+        channel: it.channel,
+        order: OrderRef { number, buyer: it.buyer, store: it.store, placed_at },
+        lifecycle: it.lifecycle,
+        kind: it.kind,
+        method: it.method,
+        phase: it.phase,
+        lines: it.lines,
+        total: it.total,
+        held: it.held,
+        refunded: it.refunded,
+        released: it.released,
+        phases: it.phases,
+        deadlines: it.deadlines,
+        payables: it.payables,
+    })
 }
 
 fn key(id: OrderId) -> Vec<u8> {

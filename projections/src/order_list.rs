@@ -1,10 +1,8 @@
 //! Order lists by owner, phase and time, newest first, and how many orders an owner has in each
 //! phase.
 //!
-//! A list's key is (owner, phase, time placed, order), so that a filter by phases merges one range
-//! a phase. Its value does not change while the order lives: a step moves it to another key.
-
-use std::{cmp::Reverse, ops::Range};
+//! The orders of an owner in a phase are a [series](Series), so that a filter by phases merges one
+//! series a phase. A row does not change while the order lives: a step moves it to another series.
 
 use events::{
     AccountId, Channel, Event, Millis, Money, OrderId, OrderNumber, Phase, Recorded, StoreId,
@@ -12,19 +10,25 @@ use events::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::{Batch, to_json},
-    key::Key,
+    batch::Batch,
+    blocks::Series,
+    key::{Key, Place, newest_first, read_place},
+    pack::{Number, pack, unpack},
     projection::{View, order_event, unfit},
-    store::{Error, Pair, Rows, Store, from_json},
+    store::{Error, Rows, Store},
 };
+
+mod older;
 
 /// Rows that an unpaged list gives at most.
 pub const UNPAGED_MAX: usize = 10_000;
 /// Rows that an unpaged list reads at once.
 const SLICE: usize = 500;
 
-const LISTS: u8 = 1;
-const COUNTS: u8 = 2;
+const HEADS: u8 = 1;
+const BLOCKS: u8 = 2;
+/// The first version of the rows that packs them.
+const SERIES_SINCE: u32 = 3;
 
 /// Whose orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +83,12 @@ pub struct ListRow {
     pub items: i64,
 }
 
-/// A list's value: a row without what the key says.
+/// A row without what its key, its place and its series say.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    id: OrderId,
-    number: OrderNumber,
+    number: Number,
     buyer: AccountId,
     store: StoreId,
-    placed_at: Millis,
     total: Money,
     lines: u32,
     items: i64,
@@ -125,20 +127,14 @@ impl OrderList {
         after: Option<(Millis, OrderId)>,
         limit: usize,
     ) -> Result<Vec<ListRow>, Error> {
-        let prefix = owner.key(LISTS);
-        self.rows.read_since(owner.since(), |store| {
-            let mut ranges = Vec::with_capacity(phases.len().min(Phase::ALL.len()));
-            for phase in Phase::ALL.into_iter().filter(|phase| phases.contains(phase)) {
-                let (mut from, to) = prefix.clone().byte(phase as u8).range();
-                if let Some((at, order)) = after {
-                    from = prefix.clone().byte(phase as u8).newest_first(at, order).bytes();
-                    from.push(0); // The first key behind it.
-                }
-                if let Some(range) = PhaseRange::begin(store, phase, &from..&to)? {
-                    ranges.push(range);
-                }
-            }
-            merge(ranges, limit)
+        self.rows.read_since(owner.since(), |store, version| {
+            let after = after.map(|(at, order)| newest_first(at, order));
+            let lists = if version < SERIES_SINCE {
+                older::lists(store, owner, phases, after)?
+            } else {
+                lists(store, owner, phases, after)?
+            };
+            merge(lists, limit)
         })
     }
 
@@ -173,25 +169,25 @@ impl OrderList {
 
     /// How many orders are in each phase.
     pub fn counts(&self, owner: &Owner) -> Result<Counts, Error> {
-        let key = owner.key(COUNTS).bytes();
-        self.rows.read_since(owner.since(), |store| match store.get(&key)? {
-            None => Ok(Counts::default()),
-            Some(value) => {
-                let mut counts = Counts::default();
-                for (phase, count) in counts.0.iter_mut().enumerate() {
-                    *count = read_count(&value, phase).ok_or_else(|| short(&key))?;
-                }
-                Ok(counts)
+        self.rows.read_since(owner.since(), |store, version| {
+            if version < SERIES_SINCE {
+                return older::counts(store, owner);
             }
+            let mut counts = Counts::default();
+            for head in heads(store, owner) {
+                let (phase, key, head) = head?;
+                counts.0[phase as usize] = Series::len(&key, &head)?;
+            }
+            Ok(counts)
         })
     }
 }
 
 impl View for OrderList {
     const NAME: &'static str = "order_list";
-    /// 2: by channel, too.
-    const VERSION: u32 = 2;
-    const SERVES: &'static [u32] = &[1];
+    /// 2: by channel, too. 3: packed.
+    const VERSION: u32 = 3;
+    const SERVES: &'static [u32] = &[1, 2];
 
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error> {
         let Some((id, order, effect)) = order_event(recorded)? else { return Ok(()) };
@@ -206,34 +202,34 @@ impl View for OrderList {
             Owner::Store(recorded.channel.clone(), order.store.clone()),
             Owner::Channel(recorded.channel.clone()),
         ];
-        let version = rows.version();
-        let key = |owner: &Owner, phase: Phase| {
-            owner.key(LISTS).byte(phase as u8).newest_first(order.placed_at, id).bytes()
-        };
-        // The same in each list.
-        let value = match (&recorded.event, from) {
-            (Event::OrderPlaced(placed), _) => to_json(&Stored {
+        let row = match &recorded.event {
+            Event::OrderPlaced(placed) => Some(ListRow {
                 id,
                 number: order.number.clone(),
                 buyer: order.buyer,
                 store: order.store.clone(),
                 placed_at: order.placed_at,
+                phase: effect.to,
                 total: placed.total,
                 lines: placed.lines.len() as u32,
                 items: placed.lines.iter().fold(0, |sum, it| sum.saturating_add(it.quantity)),
             }),
-            (_, Some(from)) => {
-                let value = rows.get(&key(&owners[0], from))?;
-                value.ok_or_else(|| unfit(recorded, "the order is not in that phase"))?.into_owned()
-            }
-            (_, None) => unreachable!("only placing leaves no phase"),
+            _ => None,
         };
-        for owner in owners.iter().filter(|owner| owner.since() <= version) {
-            if let Some(from) = from {
-                rows.remove(key(owner, from));
+        let moved = Moved { recorded, at: newest_first(order.placed_at, id), from, to: effect.to };
+        if rows.version() < SERIES_SINCE {
+            return older::apply(&moved, row, &owners, rows);
+        }
+        let placed = row.map(|row| pack(&Stored::of(row)));
+        for owner in &owners {
+            let taken = match from {
+                Some(from) => series(owner, from).remove(rows, &moved.at)?,
+                None => placed.clone(),
+            };
+            let value = taken.ok_or_else(|| moved.unfit("the order is not in that phase"))?;
+            if !series(owner, effect.to).insert(rows, &moved.at, &value)? {
+                return Err(moved.unfit("the order is in that phase already"));
             }
-            rows.insert(key(owner, effect.to), value.clone());
-            count(rows, owner, from, effect.to)?;
         }
         Ok(())
     }
@@ -243,86 +239,98 @@ impl View for OrderList {
     }
 }
 
-/// What is left of one phase's range, with the next row already read.
-struct PhaseRange<'a> {
-    phase: Phase,
-    next: Stored,
-    rest: Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>,
+/// An order that came to a phase.
+struct Moved<'a> {
+    recorded: &'a Recorded,
+    at: Place,
+    /// The phase it was in; `None` for one that was placed.
+    from: Option<Phase>,
+    to: Phase,
 }
 
-impl<'a> PhaseRange<'a> {
-    fn begin(
-        store: &'a dyn Store,
-        phase: Phase,
-        range: Range<&Vec<u8>>,
-    ) -> Result<Option<Self>, Error> {
-        let mut rest = store.range(range.start..range.end);
-        Ok(read_next(&mut rest)?.map(|next| Self { phase, next, rest }))
-    }
-
-    fn newest(&self) -> (Millis, OrderId) {
-        (self.next.placed_at, self.next.id)
+impl Moved<'_> {
+    fn unfit(&self, reason: &str) -> Error {
+        unfit(self.recorded, reason)
     }
 }
 
-/// Rows of ranges that are each newest first, newest first. There are twelve at most: looking at
+impl Stored {
+    fn of(row: ListRow) -> Self {
+        let ListRow { id, number, buyer, store, total, lines, items, .. } = row;
+        Self { number: Number::pack(id, number), buyer, store, total, lines, items }
+    }
+
+    fn read(self, at: &Place, phase: Phase) -> ListRow {
+        let (placed_at, id) = read_place(at);
+        let Self { number, buyer, store, total, lines, items } = self;
+        let number = number.unpack(id);
+        ListRow { id, number, buyer, store, placed_at, phase, total, lines, items }
+    }
+}
+
+/// The orders of an owner in a phase.
+fn series(owner: &Owner, phase: Phase) -> Series {
+    Series::new(owner.key(HEADS).byte(phase as u8), owner.key(BLOCKS).byte(phase as u8))
+}
+
+/// The heads of an owner's series, each with its phase and its key.
+fn heads<'a>(
+    store: &'a dyn Store,
+    owner: &Owner,
+) -> impl Iterator<Item = Result<(Phase, Vec<u8>, Vec<u8>), Error>> + 'a {
+    let (from, to) = owner.key(HEADS).range();
+    store.range(&from..&to).map(|pair| {
+        let (key, head) = pair?;
+        let phase = key.last().and_then(|phase| Phase::ALL.get(usize::from(*phase)));
+        let phase = phase.ok_or_else(|| Error::row(&key, "the key names no phase"))?;
+        Ok((*phase, key, head))
+    })
+}
+
+/// An owner's orders in one phase, newest first.
+type List<'a> = Box<dyn Iterator<Item = Result<ListRow, Error>> + 'a>;
+
+/// One list for each of these phases that has orders, behind a place.
+fn lists<'a>(
+    store: &'a dyn Store,
+    owner: &Owner,
+    phases: &[Phase],
+    after: Option<Place>,
+) -> Result<Vec<List<'a>>, Error> {
+    let mut lists: Vec<List<'a>> = Vec::new();
+    for head in heads(store, owner) {
+        let (phase, key, head) = head?;
+        if phases.contains(&phase) {
+            let mut rows = series(owner, phase).read(store, head, after)?;
+            lists.push(Box::new(std::iter::from_fn(move || {
+                let row = rows.next().transpose()?;
+                Some(row.and_then(|(at, row)| Ok(unpack::<Stored>(&key, &row)?.read(&at, phase))))
+            })));
+        }
+    }
+    Ok(lists)
+}
+
+/// Rows of lists that are each newest first, newest first. There are twelve at most: looking at
 /// each is as good as a heap.
-fn merge(mut ranges: Vec<PhaseRange<'_>>, limit: usize) -> Result<Vec<ListRow>, Error> {
+fn merge(lists: Vec<List<'_>>, limit: usize) -> Result<Vec<ListRow>, Error> {
+    let mut heads = Vec::with_capacity(lists.len());
+    for mut rest in lists {
+        if let Some(row) = rest.next().transpose()? {
+            heads.push((row, rest));
+        }
+    }
     let mut rows = Vec::with_capacity(limit.min(SLICE));
     while rows.len() < limit {
-        let newest = (0..ranges.len()).min_by_key(|at| Reverse(ranges[*at].newest()));
+        let newest = (0..heads.len()).max_by_key(|at| (heads[*at].0.placed_at, heads[*at].0.id));
         let Some(newest) = newest else { break };
-        let range = &mut ranges[newest];
-        let phase = range.phase;
-        let row = match read_next(&mut range.rest)? {
-            Some(next) => std::mem::replace(&mut range.next, next),
-            None => ranges.swap_remove(newest).next,
-        };
-        let Stored { id, number, buyer, store, placed_at, total, lines, items } = row;
-        rows.push(ListRow { id, number, buyer, store, placed_at, phase, total, lines, items });
+        let (next, rest) = &mut heads[newest];
+        rows.push(match rest.next().transpose()? {
+            Some(row) => std::mem::replace(next, row),
+            None => heads.swap_remove(newest).0,
+        });
     }
     Ok(rows)
-}
-
-fn read_next(
-    pairs: &mut dyn Iterator<Item = Result<Pair, Error>>,
-) -> Result<Option<Stored>, Error> {
-    let Some(pair) = pairs.next() else { return Ok(None) };
-    let (key, value) = pair?;
-    from_json(&key, &value).map(Some)
-}
-
-const COUNT_BYTES: usize = size_of::<u64>();
-
-/// Moves one order between the counts of an owner: big-endian numbers, one a phase.
-fn count(rows: &mut Batch<'_>, owner: &Owner, from: Option<Phase>, to: Phase) -> Result<(), Error> {
-    let key = owner.key(COUNTS).bytes();
-    let value = rows.modify(key.clone())?;
-    let counts = value.get_or_insert_with(|| vec![0; Phase::ALL.len() * COUNT_BYTES]);
-    if let Some(from) = from {
-        change_count(counts, from, |count| count.checked_sub(1)).ok_or_else(|| short(&key))?;
-    }
-    change_count(counts, to, |count| count.checked_add(1)).ok_or_else(|| short(&key))
-}
-
-fn change_count(
-    counts: &mut [u8],
-    phase: Phase,
-    change: impl FnOnce(u64) -> Option<u64>,
-) -> Option<()> {
-    let count = change(read_count(counts, phase as usize)?)?;
-    let at = phase as usize * COUNT_BYTES;
-    counts[at..at + COUNT_BYTES].copy_from_slice(&count.to_be_bytes());
-    Some(())
-}
-
-fn read_count(counts: &[u8], phase: usize) -> Option<u64> {
-    let at = phase * COUNT_BYTES;
-    Some(u64::from_be_bytes(counts.get(at..at + COUNT_BYTES)?.try_into().ok()?))
-}
-
-fn short(key: &[u8]) -> Error {
-    Error::row(key, "the counts are too short or do not add up")
 }
 
 #[cfg(test)]

@@ -243,21 +243,22 @@ impl Rows {
         &self,
         ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.read_since(0, ask)
+        self.read_since(0, |store, _| ask(store))
     }
 
-    /// The same, of what only the rows of this version and those after it have.
+    /// The same, of what only the rows of this version and those after it have. Tells the version
+    /// that they are of, too.
     pub(crate) fn read_since<T>(
         &self,
         version: u32,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Store, u32) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let held = self.0.held.read().map_err(|_| panicked())?;
         let held = held.as_ref().ok_or(Error::Closed)?;
         if held.version < version {
             return Err(Error::Older { found: held.version, needed: version });
         }
-        ask(held.store.as_ref()).inspect_err(|error| held.noted(error))
+        ask(held.store.as_ref(), held.version).inspect_err(|error| held.noted(error))
     }
 
     /// The row of a key, read as JSON.

@@ -205,6 +205,29 @@ impl Action {
             Self::AdoptSettings { .. } => "adopt_settings",
         }
     }
+
+    /// The order that must exist for it, and that the decision depends on.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Step { order, .. } | Self::Move { order } => Some(*order),
+            Self::Register { .. }
+            | Self::ChangePassword { .. }
+            | Self::Unregister
+            | Self::Forget { .. }
+            | Self::IssueToken(_)
+            | Self::RevokeToken { .. }
+            | Self::Charge { .. }
+            | Self::OpenSession { .. }
+            | Self::CloseSession { .. }
+            | Self::OpenStore { .. }
+            | Self::AddListing(_)
+            | Self::AddStock { .. }
+            | Self::Fund { .. }
+            | Self::Place(_)
+            | Self::AdoptLifecycle { .. }
+            | Self::AdoptSettings { .. } => None,
+        }
+    }
 }
 
 /// An order as it is asked for.

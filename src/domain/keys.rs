@@ -1,15 +1,19 @@
 //! Idempotency keys: which requests were accepted, and what they were told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use events::{Channel, CommandId, DecisionHeader, Digest, IdempotencyKey, Millis, Receipt};
 
 /// The keys that accepted commands took and that have not expired.
 #[derive(Debug, Default, PartialEq)]
 pub struct Keys {
-    taken: HashMap<Scope, Taken>,
+    /// In boxes, as [orders](super::Orders) are.
+    taken: HashMap<Arc<Scope>, Box<Taken>>,
     /// In the order in which they expire, which is not that of recording where a setting changed.
-    ages: BTreeMap<(Millis, CommandId), Scope>,
+    ages: BTreeMap<(Millis, CommandId), Arc<Scope>>,
 }
 
 /// Where a key is unique: one channel, one owner, one operation.
@@ -41,7 +45,7 @@ pub struct Taken {
 impl Keys {
     /// What the command was told that took this key, if one did and the key is not free again.
     pub fn get(&self, scope: &Scope, now: Millis) -> Option<&Taken> {
-        self.taken.get(scope).filter(|taken| taken.expires_at > now)
+        self.taken.get(scope).map(Box::as_ref).filter(|taken| taken.expires_at > now)
     }
 
     /// How many keys are remembered.
@@ -63,19 +67,19 @@ impl Keys {
             self.taken.remove(&oldest.remove());
         }
         let Some(record) = &header.key else { return };
-        let scope = Scope {
+        let scope = Arc::new(Scope {
             channel: header.channel.clone(),
             owner: record.owner.clone(),
             operation: record.operation.clone(),
             key: record.key.clone(),
-        };
+        });
         let taken = Taken {
             request: record.request,
             command: header.command,
             receipt: header.receipt.clone(),
             expires_at: record.expires_at,
         };
-        self.ages.insert((record.expires_at, header.command), scope.clone());
-        self.taken.insert(scope, taken);
+        self.ages.insert((record.expires_at, header.command), Arc::clone(&scope));
+        self.taken.insert(scope, Box::new(taken));
     }
 }

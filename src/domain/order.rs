@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use events::{
     AccountId, By, Currency, DeadlineChange, Effect, Event, Line, Millis, Money, MoneyMove,
     OrderId, OrderMoved, OrderPlaced, OrderReceipt, OrderRef, OrderStep, Payable, PayableChange,
-    PayableId, PayableState, Phase, Pot, Role, Sku, StockLine, StockMove, StockWord, StoreId,
-    Subject,
+    PayableId, PayableState, Phase, Position, Pot, Role, Sku, StockLine, StockMove, StockWord,
+    StoreId, Subject,
 };
 
 use super::{
@@ -25,10 +25,17 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     let rules = channel.newest().ok_or(Rejection::NoLifecycle)?;
     fits(rules, &lines)?;
 
-    let facets = Facets { kind: place.kind, method: place.method, ..Facets::default() };
+    let mut facets = Facets { kind: place.kind, method: place.method, ..Facets::default() };
+    if !lines.iter().all(|line| on_shelf(channel, &place.store, line)) {
+        facets.stock = lifecycle::Stock::Short;
+    }
     let roles = placers(it, place);
     let search = || next(rules, None, &facets, Word::Place, &roles);
-    let price = || priced(open_store(it, &place.store)?, &lines);
+    let price = || {
+        // What is not put aside yet may come later.
+        let reserves = search().is_ok_and(|next| next.stock().any(|it| it == StockWord::Reserve));
+        priced(open_store(it, &place.store)?, &lines, reserves)
+    };
     let (mut found, mut prices) = (None, None);
     for check in rules.lifecycle.checks(Word::Place) {
         match check {
@@ -48,7 +55,8 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     let buyer = buyer(it, place)?;
     let next = found.map_or_else(search, Ok)?;
     let lines = prices.map_or_else(price, Ok)?;
-    if it.world.orders.contains_key(&place.order) || channel.numbers.contains(&place.number) {
+    let taken = it.world.is_taken(&it.command.channel, &place.number);
+    if taken || it.world.knows(place.order) {
         return Err(Rejection::Invalid { field: "order", reason: "exists already".into() });
     }
 
@@ -73,7 +81,10 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
         paid_from: None,
         stock: LineStock::None,
         open_payables: payable.iter().map(|payable| payable.id.clone()).collect(),
+        closed_payables: Vec::new(),
         deadlines: Vec::new(),
+        changed_at: Position(0), // Nowhere yet.
+        leaves_at: None,
     };
     let event = OrderPlaced {
         order: reference(&order),
@@ -171,22 +182,23 @@ pub(super) fn move_on(it: &Deciding<'_>, id: OrderId) -> Result<Decided, Rejecti
         return Ok(Decided::nothing());
     }
     let deadlines: Vec<_> = order.deadlines.iter().map(|(name, _)| name.as_str()).collect();
-    let standing = Standing {
-        phase: order.phase,
-        facets: &facets(channel, order),
-        money: match (order.paid_from, order.held) {
-            (None, _) => Kept::Never,
-            (Some(_), 0) => Kept::Gone,
-            (Some(_), _) => Kept::Whole,
-        },
-        stock: match order.stock {
+    let fits = |money| {
+        let stock = match order.stock {
             LineStock::None => Kept::Never,
             LineStock::Reserved => Kept::Whole,
             LineStock::Consumed | LineStock::Returned => Kept::Gone,
-        },
-        deadlines: &deadlines,
+        };
+        let facets = &facets(channel, order);
+        let standing = Standing { phase: order.phase, facets, money, stock, deadlines: &deadlines };
+        newest.lifecycle.takes_over(&standing)
     };
-    let fits = newest.lifecycle.takes_over(&standing);
+    let fits = match (is_paid(channel, order), order.total.minor, order.held) {
+        (false, _, _) => fits(Kept::Never),
+        // Nothing is neither here nor gone: either will do.
+        (true, 0, _) => fits(Kept::Whole).or_else(|why| fits(Kept::Gone).map_err(|_| why)),
+        (true, _, 0) => fits(Kept::Gone),
+        (true, _, _) => fits(Kept::Whole),
+    };
     fits.map_err(|reasons| Rejection::Stuck(reasons.join("; ")))?;
     let event = OrderMoved { order: reference(order), from: order.lifecycle, lifecycle: version };
     let mut decided = decided(id, order, Event::OrderMoved(event));
@@ -298,12 +310,12 @@ fn open_store<'a>(it: &Deciding<'a>, id: &StoreId) -> Result<&'a Store, Rejectio
         .ok_or_else(|| Rejection::StoreUnknown { store: id.clone() })
 }
 
-/// Each line at the listing's price, if the shelf holds it.
-fn priced(store: &Store, lines: &[(Sku, i64)]) -> Result<Vec<Line>, Rejection> {
+/// Each line at the listing's price; of what is put aside at once, if the shelf holds it.
+fn priced(store: &Store, lines: &[(Sku, i64)], reserves: bool) -> Result<Vec<Line>, Rejection> {
     let priced = lines.iter().map(|(sku, quantity)| {
         let unknown = || Rejection::SkuUnknown { sku: sku.clone() };
         let Listing { price, shelf, .. } = store.listings.get(sku).ok_or_else(unknown)?;
-        if shelf < quantity {
+        if reserves && shelf < quantity {
             return Err(Rejection::Short { sku: sku.clone() });
         }
         let amount = price.checked_mul(*quantity).ok_or(Rejection::Overflow)?;
@@ -373,12 +385,23 @@ fn by_role(role: Role) -> Option<By> {
     }
 }
 
+/// Whether money has come for an order. What costs nothing moves none: there it is seen from what
+/// the payer was asked for.
+fn is_paid(channel: &ChannelState, order: &Order) -> bool {
+    let captured = || {
+        let asked = PayableId::new(order.number.as_str()).ok();
+        let asked = asked.and_then(|id| channel.payables.get(&id));
+        asked.is_some_and(|it| it.state == PayableState::Captured)
+    };
+    order.paid_from.is_some() || order.total.minor == 0 && captured()
+}
+
 fn facets(channel: &ChannelState, order: &Order) -> Facets {
     let mut facets = Facets { kind: order.kind, method: order.method, ..Facets::default() };
-    if order.paid_from.is_some() {
+    if is_paid(channel, order) {
         facets.payment = lifecycle::Payment::Captured;
     }
-    let short = || order.lines.iter().any(|line| !on_shelf(channel, order, line));
+    let short = || order.lines.iter().any(|line| !on_shelf(channel, &order.store, line));
     if order.stock == LineStock::None && short() {
         facets.stock = lifecycle::Stock::Short;
     }
@@ -414,7 +437,8 @@ fn stock(
     };
     let moves = next.stock().map(|word| {
         if word == StockWord::Reserve
-            && let Some((sku, _)) = order.lines.iter().find(|line| !on_shelf(channel, order, line))
+            && let Some((sku, _)) =
+                order.lines.iter().find(|line| !on_shelf(channel, &order.store, line))
         {
             return Err(Rejection::Short { sku: sku.clone() });
         }
@@ -423,8 +447,8 @@ fn stock(
     moves.collect()
 }
 
-fn on_shelf(channel: &ChannelState, order: &Order, (sku, quantity): &(Sku, i64)) -> bool {
-    let store = channel.stores.get(&order.store);
+fn on_shelf(channel: &ChannelState, store: &StoreId, (sku, quantity): &(Sku, i64)) -> bool {
+    let store = channel.stores.get(store);
     let listing = store.and_then(|store| store.listings.get(sku));
     listing.is_some_and(|listing| listing.shelf >= *quantity)
 }

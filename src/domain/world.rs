@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use events::{
     AccountId, Channel, Currency, DeadlineChange, Digest, Event, Kind, Method, Millis, Money,
-    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Pot, Recorded, Role, Sku,
-    StockMove, StockWord, StoreId, TokenName,
+    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Position, Pot, Recorded, Role,
+    Sku, StockMove, StockWord, StoreId, TokenName,
 };
 
 use super::{
+    finished::as_id,
     keys::Keys,
     lifecycle::{Lifecycle, Settings},
+    orders::Orders,
 };
 
 /// Everything that decisions depend on.
@@ -24,8 +26,10 @@ pub struct World {
     pub tokens: HashMap<Digest, Token>,
     /// What belongs to each channel.
     pub channels: HashMap<Channel, ChannelState>,
-    /// Every order.
-    pub orders: HashMap<OrderId, Order>,
+    /// Every order that has not left: those that are over do, each in its time.
+    pub orders: Orders,
+    /// Those that are over and have not left, by when they leave.
+    pub leaving: BTreeSet<(Millis, OrderId)>,
     /// Every deadline that is set, the next first.
     pub deadlines: BTreeSet<(Millis, OrderId, String)>,
     /// The idempotency keys that accepted commands took.
@@ -81,9 +85,11 @@ pub struct ChannelState {
     pub settings_number: u32,
     /// Every store.
     pub stores: HashMap<StoreId, Store>,
-    /// Every order number in use.
+    /// Every order that is over and has left, and where its newest event stands.
+    pub finished: BTreeMap<OrderId, Position>,
+    /// Every order number that there ever was, those aside that are the order's own id.
     pub numbers: HashSet<OrderNumber>,
-    /// Every payable.
+    /// Every payable of the orders that have not left.
     pub payables: HashMap<PayableId, PayableEntry>,
 }
 
@@ -106,7 +112,7 @@ impl PartialEq for InForce {
 }
 
 /// What a payer is asked for, and for which order.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PayableEntry {
     /// How much.
     pub amount: Money,
@@ -139,7 +145,7 @@ pub struct Listing {
 }
 
 /// An order: a phase and facets that do not depend on each other.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Order {
     /// The channel it belongs to.
     pub channel: Channel,
@@ -171,8 +177,14 @@ pub struct Order {
     pub stock: LineStock,
     /// Its payables that are open.
     pub open_payables: Vec<PayableId>,
+    /// Its other payables.
+    pub closed_payables: Vec<PayableId>,
     /// Its deadlines that are set.
     pub deadlines: Vec<(String, Millis)>,
+    /// Where its newest event stands.
+    pub changed_at: Position,
+    /// When it leaves the world, if it is over.
+    pub leaves_at: Option<Millis>,
 }
 
 /// Where the things of an order are.
@@ -300,13 +312,14 @@ impl World {
             | Event::OrderRefunded(it)
             | Event::OrderRejected(it) => {
                 if let Some(id) = recorded.subject.as_order() {
-                    self.apply_effect(channel, id, &it.effect);
+                    self.apply_effect(recorded, id, &it.effect);
                 }
             }
             Event::OrderMoved(it) => {
                 let id = recorded.subject.as_order();
                 if let Some(order) = id.and_then(|id| self.orders.get_mut(&id)) {
                     order.lifecycle = it.lifecycle;
+                    order.changed_at = recorded.position;
                 }
             }
             Event::LifecycleAdopted(it) => {
@@ -351,7 +364,7 @@ impl World {
     fn place(&mut self, recorded: &Recorded, it: &events::OrderPlaced) {
         let Some(id) = recorded.subject.as_order() else { return };
         let channel = &recorded.channel;
-        let order = Order {
+        let mut order = Order {
             channel: channel.clone(),
             number: it.order.number.clone(),
             buyer: it.order.buyer,
@@ -367,8 +380,12 @@ impl World {
             paid_from: None,
             stock: LineStock::None,
             open_payables: it.payable.iter().map(|payable| payable.id.clone()).collect(),
+            closed_payables: Vec::new(),
             deadlines: Vec::new(),
+            changed_at: recorded.position,
+            leaves_at: None,
         };
+        self.share_names(&mut order);
         if let Some(account) = self.accounts.get_mut(&order.buyer) {
             account.open_orders += 1;
         }
@@ -376,22 +393,38 @@ impl World {
         if let Some(store) = state.stores.get_mut(&order.store) {
             store.open_orders += 1;
         }
-        state.numbers.insert(order.number.clone());
+        if as_id(&order.number) != Some(id) {
+            state.numbers.insert(order.number.clone());
+        }
         if let Some(it) = &it.payable {
             let entry = PayableEntry { amount: it.amount, order: id, state: PayableState::Open };
             state.payables.insert(it.id.clone(), entry);
         }
         self.orders.insert(id, order);
-        self.apply_effect(channel, id, &it.effect);
+        self.apply_effect(recorded, id, &it.effect);
     }
 
-    fn apply_effect(&mut self, channel: &Channel, id: OrderId, effect: &events::Effect) {
+    /// Lets an order have its names in common with what they name: one text in memory for all.
+    pub(super) fn share_names(&self, order: &mut Order) {
+        let Some((channel, state)) = self.channels.get_key_value(&order.channel) else { return };
+        order.channel = channel.clone();
+        let Some((store, it)) = state.stores.get_key_value(&order.store) else { return };
+        order.store = store.clone();
+        for (sku, _) in &mut order.lines {
+            if let Some((known, _)) = it.listings.get_key_value(sku) {
+                *sku = known.clone();
+            }
+        }
+    }
+
+    fn apply_effect(&mut self, recorded: &Recorded, id: OrderId, effect: &events::Effect) {
+        let channel = &recorded.channel;
         self.move_money(Some(id), &effect.money);
         for stock in &effect.stock {
             self.move_stock(channel, id, stock);
         }
         let Some(order) = self.orders.get_mut(&id) else { return };
-        order.phase = effect.to;
+        (order.phase, order.changed_at) = (effect.to, recorded.position);
         for DeadlineChange { name, at } in &effect.deadlines {
             order.deadlines.retain(|(known, due)| {
                 let stays = known != name;
@@ -401,6 +434,7 @@ impl World {
                 stays
             });
             if let Some(at) = at {
+                order.deadlines.reserve_exact(1); // Few have a second one.
                 order.deadlines.push((name.clone(), *at));
                 self.deadlines.insert((*at, id, name.clone()));
             }
@@ -408,6 +442,9 @@ impl World {
         let Some(state) = self.channels.get_mut(channel) else { return };
         for change in &effect.payables {
             order.open_payables.retain(|open| *open != change.id);
+            if change.state != PayableState::Open && !order.closed_payables.contains(&change.id) {
+                order.closed_payables.push(change.id.clone());
+            }
             if let Some(payable) = state.payables.get_mut(&change.id) {
                 payable.state = change.state;
             }

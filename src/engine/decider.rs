@@ -10,8 +10,9 @@ use events::{Commit, Epoch, Head, Millis, Position, Receipt, Recorded, WrappedKe
 use super::{
     Accepted, Error, KeyOwner, Request,
     batch::{Batch, encode},
+    finished::Missing,
 };
-use crate::domain::{self, Caller, Scope, World};
+use crate::domain::{self, Caller, Finished, Scope, World};
 
 /// How long idempotency keys live where a channel's settings do not say: 24 hours.
 const KEY_LIVES_MS: i64 = 24 * 3600 * 1000;
@@ -83,13 +84,44 @@ impl Decider {
         Epoch(self.head.epoch.0.max(1))
     }
 
-    /// Decides a command at a moment. What follows from it is part of the world at once, and of
-    /// the commit that is sealed next.
+    /// The order that a command names, where that is over and has left: it must be
+    /// [read back](super::read_back), and the command [decided on it](Self::decide_on).
+    pub fn missing(&self, request: &Request, now: Millis) -> Option<Missing> {
+        let command = &request.command;
+        let order = command.action.order()?;
+        let position = self.world.left(&command.channel, order)?;
+        let undecided = matches!(self.replayed(request, now), Ok(None));
+        undecided.then(|| Missing { channel: command.channel.clone(), order, position })
+    }
+
+    /// Decides a command on the order that was [missing](Self::missing), as
+    /// [`decide`](Self::decide) does. The order leaves again, unless it is open from here on.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn decide_on(
+        &mut self,
+        finished: Finished,
+        request: Request,
+        now: Millis,
+    ) -> Result<Accepted, Error> {
+        let (order, before) = (finished.id(), self.position);
+        self.world.recall(finished);
+        let answer = self.decide(request, now);
+        if self.position == before {
+            self.world.dismiss(order);
+        }
+        answer
+    }
+
+    /// Decides a command that [misses](Self::missing) nothing, at a moment. What follows from it is
+    /// part of the world at once, and of the commit that is sealed next.
     ///
     /// # Errors
     /// [`Error::Rejected`] where the domain says no, [`Error::KeyReused`] where the idempotency key
     /// belongs to another request. Nothing has changed then.
     pub fn decide(&mut self, request: Request, now: Millis) -> Result<Accepted, Error> {
+        debug_assert!(self.missing(&request, now).is_none(), "an order was not read back");
         if let Some(accepted) = self.replayed(&request, now)? {
             return Ok(accepted);
         }
@@ -107,7 +139,7 @@ impl Decider {
         let encoded =
             encode(&request, &channel, decided, first, now, lives.unwrap_or(KEY_LIVES_MS))?;
         for recorded in &encoded.events {
-            self.world.evolve(recorded);
+            self.world.apply(recorded);
         }
         self.world.keys.evolve(&encoded.header);
         let receipt = encoded.header.receipt.clone();

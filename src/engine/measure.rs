@@ -164,19 +164,28 @@ fn command_counter(command: &'static str, outcome: Outcome) -> Counter {
 }
 
 /// Every map of the world, by its size. A new one does not compile until it is told here.
-fn sizes(world: &World) -> [(&'static str, usize); 14] {
-    let World { accounts, logins, tokens, channels, orders, deadlines, keys, pots } = world;
+fn sizes(world: &World) -> [(&'static str, usize); 16] {
+    let World { accounts, logins, tokens, channels, orders, leaving, deadlines, keys, pots } =
+        world;
     let Pots { outside, wallets, held } = pots;
-    let mut inside = [0; 6];
+    let mut inside = [0; 7];
     for state in channels.values() {
-        let ChannelState { lifecycles, settings, settings_number: _, stores, numbers, payables } =
-            state;
+        let ChannelState {
+            lifecycles,
+            settings,
+            settings_number: _,
+            stores,
+            finished,
+            numbers,
+            payables,
+        } = state;
         let listings = stores.values().map(|store| store.listings.len()).sum();
         let here = [
             lifecycles.len(),
             settings.len(),
             stores.len(),
             listings,
+            finished.len(),
             numbers.len(),
             payables.len(),
         ];
@@ -184,7 +193,7 @@ fn sizes(world: &World) -> [(&'static str, usize); 14] {
             *sum += size;
         }
     }
-    let [lifecycles, settings, stores, listings, numbers, payables] = inside;
+    let [lifecycles, settings, stores, listings, finished, numbers, payables] = inside;
     [
         ("accounts", accounts.len()),
         ("logins", logins.len()),
@@ -194,9 +203,11 @@ fn sizes(world: &World) -> [(&'static str, usize); 14] {
         ("settings", settings),
         ("stores", stores),
         ("listings", listings),
+        ("finished", finished),
         ("numbers", numbers),
         ("payables", payables),
         ("orders", orders.len()),
+        ("leaving", leaving.len()),
         ("deadlines", deadlines.len()),
         ("keys", keys.len()),
         ("pots", outside.len() + wallets.len() + held.len()),

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use events::{CommitError, DecodeError, Head, Position, Recorded};
+use events::{CommitError, DecodeError, Envelope, Head, OrderId, Position, Recorded};
 
+use super::finished::{Missing, read_back};
 use crate::{
     domain::World,
     journal::{Journal, JournalError},
@@ -31,6 +32,14 @@ pub enum ReplayError {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// The events of an order do not say what became of it.
+    #[error("order {order} cannot be read back: its events do not end at {position}")]
+    Order {
+        /// Which.
+        order: OrderId,
+        /// Where its newest event should stand.
+        position: Position,
+    },
 }
 
 /// Folds the whole journal, checking every commit against the one before.
@@ -56,10 +65,11 @@ pub(super) fn replay_with(
             commit.continues(&head)?;
             for (header, envelopes) in commit.contents()? {
                 for envelope in envelopes {
-                    let position = envelope.position;
-                    let recorded = Recorded::decode(&envelope)
-                        .map_err(|source| ReplayError::Decode { position, source })?;
-                    world.evolve(&recorded);
+                    let recorded = decode(&envelope)?;
+                    if let Some(missing) = missing(&world, &recorded) {
+                        world.recall(read_back(journal, &missing)?);
+                    }
+                    world.apply(&recorded);
                     see(&recorded);
                 }
                 world.keys.evolve(&header);
@@ -71,4 +81,16 @@ pub(super) fn replay_with(
             tracing::info!(events = head.position.0, of = newest.0, "replaying the journal");
         }
     }
+}
+
+pub(super) fn decode(envelope: &Envelope) -> Result<Recorded, ReplayError> {
+    let position = envelope.position;
+    Recorded::decode(envelope).map_err(|source| ReplayError::Decode { position, source })
+}
+
+/// The order that an event goes on with, where that was over and has left.
+fn missing(world: &World, recorded: &Recorded) -> Option<Missing> {
+    let order = recorded.subject.as_order()?;
+    let position = world.left(&recorded.channel, order)?;
+    Some(Missing { channel: recorded.channel.clone(), order, position })
 }

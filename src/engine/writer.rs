@@ -2,10 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use events::{Head, Recorded};
+use events::{Head, Millis, Recorded};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -15,11 +18,12 @@ use super::{
     Accepted, Credentials, Error, Options, PANICKED, Reply, Request, State, Waiting,
     deadlines::Deadlines,
     decider::{Decider, SealedCommit},
+    finished::{Aside, Read},
     measure::{self, Meters},
     time::Time,
 };
 use crate::{
-    domain::World,
+    domain::{Finished, World},
     journal::{Appending, Journal, JournalError},
 };
 
@@ -35,7 +39,11 @@ pub(super) struct Writer {
     /// What is told when the commit after the one on its way is durable.
     answers: Vec<(Reply, Result<Accepted, Error>)>,
     in_flight: Option<InFlight>,
+    aside: Aside,
 }
+
+/// Commands whose turn it is, each with the order that was read back for it.
+type Turn = VecDeque<(Waiting, Option<Arc<Finished>>)>;
 
 /// Tells everybody when the writer panics: it is as good as a journal that failed.
 struct SaysSo(Arc<watch::Sender<State>>);
@@ -68,6 +76,7 @@ impl Writer {
     ) -> Self {
         Self {
             decider: Decider::new(world, head),
+            aside: Aside::new(Arc::clone(&journal), options.queue_max),
             time,
             journal,
             credentials,
@@ -80,6 +89,11 @@ impl Writer {
         }
     }
 
+    /// How many commands wait for an order that is read back, from now on.
+    pub(super) fn aside(&self) -> Arc<AtomicUsize> {
+        self.aside.count()
+    }
+
     /// Runs until it is told to stop and has finished what waits, or until an append fails.
     pub(super) async fn run(
         mut self,
@@ -88,7 +102,7 @@ impl Writer {
     ) -> Result<World, Arc<str>> {
         let mut tick = interval(self.options.tick);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut turn: VecDeque<Waiting> = VecDeque::new();
+        let mut turn = Turn::new();
         let mut incoming = Vec::new();
         let (mut stopping, mut drained) = (false, false);
         // The last to be made is the first to go: before the callers that wait are let go.
@@ -107,21 +121,23 @@ impl Writer {
                     stopping = true;
                     queue.close();
                 }
+                Some((waiting, read)) = self.aside.next() => resume(waiting, read, &mut turn),
                 _ = tick.tick(), if room && !stopping => self.fire(),
                 count = queue.recv_many(&mut incoming, self.options.turn_max),
                     if room && turn.is_empty() && !drained =>
                 {
                     drained = count == 0;
-                    turn.extend(incoming.drain(..));
+                    turn.extend(incoming.drain(..).map(|waiting| (waiting, None)));
                 }
             }
             while self.decider.has_room()
-                && let Some(waiting) = turn.pop_front()
+                && let Some((waiting, finished)) = turn.pop_front()
             {
-                self.take(waiting);
+                self.take(waiting, finished.as_deref());
             }
             self.flush();
-            if drained && turn.is_empty() && self.in_flight.is_none() {
+            let idle = turn.is_empty() && self.in_flight.is_none() && self.aside.is_empty();
+            if drained && idle {
                 return Ok(self.decider.into_world());
             }
         }
@@ -150,16 +166,30 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, Waiting { request, deadline, claimed, reply }: Waiting) {
-        let name = request.command.action.name();
-        if deadline <= Instant::now() || claimed.swap(true, Ordering::AcqRel) {
-            measure::dropped(name);
-            let _ = reply.send(Err(Error::Overdue)); // The caller may have given up before.
-            return;
+    /// Decides a command, or sets it aside until the order that it names is read back.
+    fn take(&mut self, waiting: Waiting, finished: Option<&Finished>) {
+        if waiting.deadline <= Instant::now() || waiting.claimed.load(Ordering::Acquire) {
+            return drop_undecided(waiting, Error::Overdue);
         }
-        let answer = self.decide(request);
+        let now = self.time.now();
+        let missing = self.decider.missing(&waiting.request, now);
+        let finished = match (missing, finished) {
+            (None, _) => None,
+            (Some(missing), Some(finished)) if missing.is(finished) => Some(finished),
+            (Some(missing), _) => {
+                if let Some(waiting) = self.aside.put(missing, waiting) {
+                    drop_undecided(waiting, Error::Full);
+                }
+                return;
+            }
+        };
+        if waiting.claimed.swap(true, Ordering::AcqRel) {
+            return drop_undecided(waiting, Error::Overdue);
+        }
+        let name = waiting.request.command.action.name();
+        let answer = self.decide(waiting.request, finished, now);
         self.meters.decided(name, &answer);
-        self.answer(reply, answer);
+        self.answer(waiting.reply, answer);
     }
 
     /// Answers when all that the answer was decided on is durable.
@@ -173,10 +203,17 @@ impl Writer {
         }
     }
 
-    fn decide(&mut self, request: Request) -> Result<Accepted, Error> {
-        let now = self.time.now();
+    fn decide(
+        &mut self,
+        request: Request,
+        finished: Option<&Finished>,
+        now: Millis,
+    ) -> Result<Accepted, Error> {
         let before = self.decider.position();
-        let accepted = self.decider.decide(request, now)?;
+        let accepted = match finished {
+            Some(finished) => self.decider.decide_on(finished.clone(), request, now)?,
+            None => self.decider.decide(request, now)?,
+        };
         if self.decider.position() != before {
             self.time.recorded(now);
         }
@@ -186,17 +223,21 @@ impl Writer {
     /// Gives the commands of the deadlines that are due, and tells how large the world is.
     fn fire(&mut self) {
         // By the clock, so that one that was ahead once does not end every open order for good.
-        let now = self.time.clock();
+        let clock = self.time.clock();
         self.meters.tick(self.decider.world(), self.time.behind_ms());
-        for (which, request) in self.deadlines.due(self.decider.world(), now) {
+        for (which, request) in self.deadlines.due(self.decider.world(), clock) {
             if !self.decider.has_room() {
                 return; // The next tick finds the rest.
             }
+            let now = self.time.now();
+            if self.decider.missing(&request, now).is_some() {
+                continue; // Another deadline has ended the order in this very turn.
+            }
             let name = request.command.action.name();
-            let answer = self.decide(request);
+            let answer = self.decide(request, None, now);
             self.meters.decided(name, &answer);
             if let Err(reason) = answer {
-                self.deadlines.put_off(which, now, &reason);
+                self.deadlines.put_off(which, clock, &reason);
             }
         }
     }
@@ -206,7 +247,7 @@ impl Writer {
         mut self,
         error: &JournalError,
         mut queue: mpsc::Receiver<Waiting>,
-        turn: VecDeque<Waiting>,
+        turn: Turn,
     ) -> Arc<str> {
         let reason: Arc<str> = error.to_string().into();
         tracing::error!(%reason, "the journal failed; nothing more is taken");
@@ -215,12 +256,35 @@ impl Writer {
         let in_flight = self.in_flight.take().map(|it| it.answers).unwrap_or_default();
         let decided = in_flight.into_iter().chain(self.answers).map(|(reply, _)| reply);
         let undecided = std::iter::from_fn(|| queue.try_recv().ok());
-        let waiting = turn.into_iter().chain(undecided).map(|waiting| waiting.reply);
+        let turn = turn.into_iter().map(|(waiting, _)| waiting);
+        let waiting = turn.chain(self.aside.into_waiting()).chain(undecided);
+        let waiting = waiting.map(|waiting| waiting.reply);
         for reply in decided.chain(waiting) {
             let _ = reply.send(Err(Error::Stopped(Arc::clone(&reason))));
         }
         reason
     }
+}
+
+/// Gives commands their turn whose order was read back, or says why it could not be.
+fn resume(waiting: Vec<Waiting>, read: Read, turn: &mut Turn) {
+    match read {
+        Ok(finished) => {
+            turn.extend(waiting.into_iter().map(|it| (it, Some(Arc::clone(&finished)))));
+        }
+        Err(reason) => {
+            tracing::error!(%reason, "an order that is over cannot be read back");
+            for waiting in waiting {
+                drop_undecided(waiting, Error::Unread(Arc::clone(&reason)));
+            }
+        }
+    }
+}
+
+/// Tells a caller, if it still waits, that its command was not decided and never will be.
+fn drop_undecided(waiting: Waiting, why: Error) {
+    measure::dropped(waiting.request.command.action.name());
+    let _ = waiting.reply.send(Err(why)); // The caller may have given up before.
 }
 
 /// Waits for the commit that is on its way, for ever if none is.

@@ -27,10 +27,15 @@ use tokio::sync::{oneshot, watch};
 use super::{Appending, Journal, JournalError};
 
 mod checkpoint;
+mod draft;
 mod file;
+mod moment;
 mod reader;
 mod writer;
 
+pub use draft::Draft;
+pub use file::open_to_read;
+pub use moment::{Moment, StoredKey};
 use reader::Readers;
 use writer::Writer;
 
@@ -105,8 +110,12 @@ impl SqliteJournal {
     /// head is what the file held at this moment, and nothing after it is read, until
     /// [`refresh`](Self::refresh). Appending answers [`JournalError::Closed`].
     pub fn open_read_only(dir: &Path) -> Result<Self, JournalError> {
+        Self::open_file_read_only(dir.join(FILE))
+    }
+
+    /// The same for a file that is called as it likes.
+    pub fn open_file_read_only(path: PathBuf) -> Result<Self, JournalError> {
         file::check_library()?;
-        let path = dir.join(FILE);
         fs::metadata(&path).map_err(|source| JournalError::Io {
             doing: format!("cannot read the journal {}", path.display()),
             source,
@@ -128,6 +137,15 @@ impl SqliteJournal {
             self.head.send_replace(head);
         }
         Ok(*self.head.borrow())
+    }
+
+    /// Looks at what the file holds at one moment: whatever is asked of the [`Moment`] is of the same
+    /// one. Meanwhile the WAL cannot start over, and no key is destroyed for good: be quick.
+    pub fn at_one_moment<T, E: From<JournalError>>(
+        &self,
+        look: impl FnOnce(&Moment<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.with(|conn| look(&Moment::new(conn, &self.path)?))
     }
 
     /// The journal's file.

@@ -7,6 +7,10 @@ use aes_gcm::{
 use zeroize::{Zeroize as _, Zeroizing};
 
 const NONCE_LENGTH: usize = 12;
+const TAG_LENGTH: usize = 16;
+
+/// How long 32 bytes are once they are sealed.
+pub(super) const SEALED_SECRET_LENGTH: usize = NONCE_LENGTH + 32 + TAG_LENGTH;
 
 /// 32 secret bytes, wiped when dropped. It has no `Debug`, so nobody prints it.
 pub(super) struct Secret(Zeroizing<[u8; 32]>);

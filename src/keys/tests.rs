@@ -275,6 +275,29 @@ fn processes_that_make_the_key_file_at_once_agree() {
 }
 
 #[test]
+fn a_stored_key_says_whose_it_is() {
+    let (ring, shelf, account) = ring();
+    let stored = |id: &str| shelf.load(id).unwrap().unwrap();
+    assert_eq!(whose(&stored(&key_id(account))), Some(Whose::Account(account)));
+    for id in ["ring/lookup", "ring/request", "ring/session"] {
+        assert_eq!(whose(&stored(id)), Some(Whose::Site));
+    }
+    ring.check(account).unwrap();
+    let mut key = stored(&key_id(account));
+    let upper = format!("account/{}", account.to_string().to_uppercase());
+    for id in ["ring/", "ring", "account/x", "other/lookup", &upper] {
+        assert_eq!(whose(&WrappedKey { id: id.into(), ..key.clone() }), None, "{id}");
+    }
+    key.bytes.pop();
+    assert_eq!(whose(&key), None);
+    shelf.put(WrappedKey { id: key.id, bytes: stored("ring/lookup").bytes });
+    let other = ring_on(&shelf);
+    assert!(matches!(other.check(account), Err(Error::DamagedKey { .. })));
+    shelf.destroy(account);
+    assert!(matches!(other.check(account), Err(Error::Erased(_))));
+}
+
+#[test]
 fn a_key_file_open_to_others_or_without_a_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master.key");

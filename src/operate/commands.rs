@@ -7,7 +7,11 @@ use clap::{Args, Subcommand};
 use events::Channel;
 use serde_json::{Value, json};
 
-use super::{Operator, check};
+use super::{
+    Operator,
+    backup::{self, Backup, Restore},
+    check,
+};
 use crate::{
     builtin::builtin_lifecycle, config::Config, domain::lifecycle::Lifecycle, http::access, node,
 };
@@ -48,6 +52,10 @@ pub enum Task {
         #[command(flatten)]
         site: Site,
     },
+    /// Write the journal, its wrapped keys and the pictures into one file, also while docket runs.
+    Backup(Backup),
+    /// Verify a backup and put it into a new data folder.
+    Restore(Restore),
     /// Print every route and who may call it.
     Routes,
 }
@@ -145,7 +153,11 @@ pub enum ViewsTask {
 impl Task {
     /// The data folder that a flag names, if one does.
     pub fn data(&self) -> Option<String> {
-        self.site().and_then(|site| site.data.clone())
+        match self {
+            Self::Backup(flags) => flags.data.clone(),
+            Self::Restore(flags) => flags.data.clone(),
+            other => other.site().and_then(|site| site.data.clone()),
+        }
     }
 
     fn site(&self) -> Option<&Site> {
@@ -159,6 +171,8 @@ impl Task {
             | Self::Views(ViewsTask::List { site } | ViewsTask::Rebuild { site, .. })
             | Self::Forget { site, .. } => Some(site),
             Self::Lifecycle { task: Some(LifecycleTask::Check { .. }) | None, .. }
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Routes => None,
         }
     }
@@ -166,6 +180,11 @@ impl Task {
 
 /// Does what is asked for, and prints what came of it.
 pub async fn run(task: Task, config: &Config) -> anyhow::Result<ExitCode> {
+    let task = match task {
+        Task::Backup(flags) => return backup::back_up(flags, config).await,
+        Task::Restore(flags) => return backup::put_back(flags, config).await,
+        task => task,
+    };
     let Some(site) = task.site() else { return offline(&task, config) };
     let operator = Operator::reach(config, site.server.as_deref()).await?;
     let done = ask(&operator, task).await;
@@ -249,7 +268,8 @@ async fn ask(operator: &Operator, task: Task) -> anyhow::Result<()> {
             operator.forget(&channel, &account).await?;
             say!("account {account} is forgotten");
         }
-        Task::Routes | Task::Lifecycle { .. } => {} // Asked of nobody.
+        // Asked of nobody.
+        Task::Routes | Task::Lifecycle { .. } | Task::Backup(_) | Task::Restore(_) => {}
     }
     Ok(())
 }

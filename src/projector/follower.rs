@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Error, Followed, Reader, ViewName,
+    Error, Followed, Options, Reader, ViewName,
     beside::{self, Builder},
     folding::{Folding, Opened},
     measure,
@@ -32,15 +32,11 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a long way to the head says how far it is.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// How long events are let gather while nobody waits for them: they are folded into one batch,
-/// and what they change more than once is written once.
-const GATHER: Duration = Duration::from_millis(20);
-
 /// Keeps one view.
 pub struct Follower<V> {
     name: ViewName,
     folder: PathBuf,
-    options: projections::Options,
+    options: Options,
     reader: Arc<Reader>,
     serving: Folding<V>,
     state: State,
@@ -80,10 +76,11 @@ impl<V: View> Follower<V> {
     pub fn open(
         name: ViewName,
         folder: &Path,
-        options: &projections::Options,
+        options: &Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
-        let Opened { serving, beside } = Opened::<V>::open(name, folder, options, &reader)?;
+        let Opened { serving, beside } =
+            Opened::<V>::open(name, folder, &options.keeping, &reader)?;
         let begins = if beside.is_some() { Beside::Asked } else { Beside::Nothing };
         if beside.is_some() {
             let (serves, version) = (serving.projection.version(), V::VERSION);
@@ -99,7 +96,7 @@ impl<V: View> Follower<V> {
     pub fn over(
         name: ViewName,
         folder: &Path,
-        options: &projections::Options,
+        options: &Options,
         reader: Arc<Reader>,
         serving: Folding<V>,
     ) -> Self {
@@ -176,8 +173,10 @@ impl<V: View> Follower<V> {
         }
     }
 
+    /// Goes to where the journal ends now. What comes meanwhile is let gather in its turn.
     fn catch_up(&mut self, stop: &watch::Receiver<bool>) -> Result<(), Error> {
         let mut told = Instant::now();
+        let head = *self.reader.head().borrow();
         while !is_over(stop) && !self.beside.borrow().is_due() {
             let more = self.serving.advance(Position(u64::MAX))?;
             self.publish(None);
@@ -189,7 +188,7 @@ impl<V: View> Follower<V> {
                 let rebuild = self.pace.rebuild(version, self.serving.position(), of);
                 rebuild.log(self.name, "the view catches up");
             }
-            if !more || *self.reader.head().borrow() == *self.serving.head() {
+            if !more || self.serving.head().number >= head.number {
                 break;
             }
         }
@@ -206,13 +205,10 @@ impl<V: View> Follower<V> {
             if head.wait_for(|head| head.number > self.serving.head().number).await.is_err() {
                 std::future::pending::<()>().await; // The journal is closed: nothing comes.
             }
-            let position = self.serving.position();
-            let (mut wanted, slice) = (self.wanted.subscribe(), self.reader.slice_events());
-            tokio::select! {
-                _ = wanted.wait_for(|wanted| *wanted > position) => {}
-                _ = head.wait_for(|head| head.position.0 - position.0 >= slice) => {}
-                () = tokio::time::sleep(GATHER) => {}
-            }
+            // Not woken by each commit.
+            let (position, mut wanted) = (self.serving.position(), self.wanted.subscribe());
+            let wanted = wanted.wait_for(|wanted| *wanted > position);
+            let _ = tokio::time::timeout(self.options.gather, wanted).await;
         };
         tokio::select! {
             biased;
@@ -241,7 +237,8 @@ impl<V: View> Follower<V> {
     }
 
     fn create(&self) -> Result<Folding<V>, Error> {
-        Folding::create(self.name, &self.folder, &self.options, Arc::clone(&self.reader))
+        let (keeping, reader) = (&self.options.keeping, Arc::clone(&self.reader));
+        Folding::create(self.name, &self.folder, keeping, reader)
     }
 
     fn build(&mut self, rows: Result<Folding<V>, Error>, stop: &watch::Receiver<bool>) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use docket::{
-    domain::{Account, LineStock, World},
+    domain::{Account, LineStock, Order, World},
     engine,
     journal::{Journal, SqliteJournal},
     projector::{self, ViewName, Views},
@@ -22,23 +22,29 @@ pub fn balanced(data: &Path, customers: Option<&[Customer]>) -> Head {
     let journal = SqliteJournal::open_read_only(data).unwrap();
     let (world, head) = engine::replay(&journal).unwrap();
     assert_eq!(head, *journal.head().borrow());
-    let added = read_again(&journal);
+    let (added, everything) = read_again(&journal);
+    for (id, order) in &world.orders {
+        assert_eq!(order.phase, everything.orders[id].phase, "{id}");
+    }
+    let holds = |order: &&Order| order.held > 0 || order.stock == LineStock::Reserved;
+    let of_all = everything.orders.values().filter(holds).count();
+    assert_eq!(world.orders.values().filter(holds).count(), of_all, "who holds something stays");
 
     let cny = Currency::CNY;
     let of = |pot: &BTreeMap<Currency, i128>| pot.get(&cny).copied().unwrap_or_default();
     let pots = &world.pots;
     assert_eq!(of(&pots.outside) + of(&pots.wallets) + of(&pots.held), 0);
-    let held: i64 = world.orders.values().map(|order| order.held).sum();
+    let held: i64 = everything.orders.values().map(|order| order.held).sum();
     assert_eq!(of(&pots.held), i128::from(held));
     let wallets: i64 = world.accounts.values().map(wallet_of).sum();
     assert_eq!(of(&pots.wallets), i128::from(wallets));
-    for (id, order) in &world.orders {
+    for (id, order) in &everything.orders {
         let holds = matches!(order.phase, Phase::Paid | Phase::Shipped);
         assert_eq!(order.held, if holds { order.total.minor } else { 0 }, "order {id}");
     }
 
     let mut stock: BTreeMap<(StoreId, Sku), [i64; 2]> = BTreeMap::new(); // Reserved, consumed.
-    for order in world.orders.values() {
+    for order in everything.orders.values() {
         for (sku, count) in &order.lines {
             let [reserved, consumed] = stock.entry((order.store.clone(), sku.clone())).or_default();
             match order.stock {
@@ -60,19 +66,20 @@ pub fn balanced(data: &Path, customers: Option<&[Customer]>) -> Head {
         }
     }
     if let Some(customers) = customers {
-        same_books(&world, customers);
+        same_books(&world, &everything, customers);
     }
     head
 }
 
-/// What was ever put on each shelf. No key was taken twice.
-fn read_again(journal: &SqliteJournal) -> BTreeMap<(StoreId, Sku), i64> {
+/// What was ever put on each shelf, and a world that no order leaves. No key was taken twice.
+fn read_again(journal: &SqliteJournal) -> (BTreeMap<(StoreId, Sku), i64>, World) {
+    let mut everything = World::default();
     let mut added: BTreeMap<(StoreId, Sku), i64> = BTreeMap::new();
     let (mut keys, mut commands) = (HashSet::new(), HashSet::new());
     let mut at = CommitNumber(0);
     loop {
         let commits = journal.read(at, 2000).unwrap();
-        let Some(last) = commits.last() else { return added };
+        let Some(last) = commits.last() else { return (added, everything) };
         at = last.number;
         for (header, envelopes) in commits.iter().flat_map(|commit| commit.contents().unwrap()) {
             assert!(commands.insert(header.command), "{} is there twice", header.command);
@@ -81,7 +88,9 @@ fn read_again(journal: &SqliteJournal) -> BTreeMap<(StoreId, Sku), i64> {
                 assert!(keys.insert(taken.clone()), "{taken:?} is there twice");
             }
             for envelope in envelopes {
-                match Recorded::decode(&envelope).unwrap().event {
+                let recorded = Recorded::decode(&envelope).unwrap();
+                everything.evolve(&recorded);
+                match recorded.event {
                     Event::ListingAdded(it) => {
                         *added.entry((it.store, it.sku)).or_default() += it.quantity;
                     }
@@ -96,7 +105,7 @@ fn read_again(journal: &SqliteJournal) -> BTreeMap<(StoreId, Sku), i64> {
 }
 
 /// The customers' books against the journal's.
-fn same_books(world: &World, customers: &[Customer]) {
+fn same_books(world: &World, everything: &World, customers: &[Customer]) {
     let mut wallets = Vec::new();
     let mut orders = BTreeMap::new();
     for customer in customers.iter().filter(|customer| customer.accepted() > 0) {
@@ -119,7 +128,7 @@ fn same_books(world: &World, customers: &[Customer]) {
         }
     }
     let found: BTreeMap<_, _> =
-        world.orders.iter().map(|(id, order)| (id.to_string(), order.phase)).collect();
+        everything.orders.iter().map(|(id, order)| (id.to_string(), order.phase)).collect();
     assert_eq!(found, orders);
     // Not everybody was told which account is whose.
     let mut found: Vec<_> = world.accounts.values().map(wallet_of).collect();

@@ -3,17 +3,18 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use docket::{
-    domain::{LineStock, World},
-    engine,
+    domain::{LineStock, Order, PayableEntry, World},
+    engine::{self, Missing},
     journal::Journal,
     projector::{self, Views},
 };
-use events::{Currency, Subject};
+use events::{Channel, Currency, OrderId, PayableId, Subject};
 use serde_json::{Value, json};
 
 /// Replays a journal into the world and into the views.
 pub fn dump(journal: &Arc<dyn Journal>, scratch: &Path) -> Value {
     let (world, head) = engine::replay(journal.as_ref()).unwrap();
+    let known = Known::of(&world, journal.as_ref());
     let options = projector::Options::default();
     let views = Views::fold(Arc::clone(journal), head.position, scratch, &options).unwrap();
     json!({
@@ -22,8 +23,8 @@ pub fn dump(journal: &Arc<dyn Journal>, scratch: &Path) -> Value {
         },
         "accounts": accounts(&world),
         "tokens": tokens(&world),
-        "channels": channels(&world),
-        "orders": orders(&world, journal.as_ref(), &views),
+        "channels": channels(&world, &known),
+        "orders": orders(&known, journal.as_ref(), &views),
         "pots": {
             "outside": money(&world.pots.outside),
             "wallets": money(&world.pots.wallets),
@@ -33,6 +34,37 @@ pub fn dump(journal: &Arc<dyn Journal>, scratch: &Path) -> Value {
             .map(|(at, order, name)| json!([at, order, name])).collect::<Vec<_>>(),
         "idempotency_keys": world.keys.len(),
     })
+}
+
+/// The orders that are in the world, and those that have left it and are read back.
+struct Known {
+    orders: BTreeMap<OrderId, Order>,
+    payables: Vec<(Channel, PayableId, PayableEntry)>,
+}
+
+impl Known {
+    fn of(world: &World, journal: &dyn Journal) -> Self {
+        let here = world.orders.iter().map(|(id, order)| (*id, order.clone()));
+        let mut known = Self { orders: here.collect(), payables: Vec::new() };
+        for (channel, state) in &world.channels {
+            let here = state.payables.iter().map(|(id, it)| (id.clone(), it.clone()));
+            let mut payables: Vec<_> = here.collect();
+            for (id, position) in &state.finished {
+                let (order, position) = (*id, *position);
+                let missing = Missing { channel: channel.clone(), order, position };
+                let finished = engine::read_back(journal, &missing).unwrap();
+                payables.extend_from_slice(finished.payables());
+                assert!(known.orders.insert(order, finished.order().clone()).is_none());
+            }
+            let payables = payables.into_iter().map(|(id, it)| (channel.clone(), id, it));
+            known.payables.extend(payables);
+        }
+        known
+    }
+
+    fn orders_of(&self, channel: &Channel) -> impl Iterator<Item = &Order> {
+        self.orders.values().filter(move |order| order.channel == *channel)
+    }
 }
 
 fn object(pairs: impl IntoIterator<Item = (String, Value)>) -> Value {
@@ -73,7 +105,7 @@ fn tokens(world: &World) -> Value {
     object(world.tokens.iter().map(|(digest, token)| (digest.to_string(), one(token))))
 }
 
-fn channels(world: &World) -> Value {
+fn channels(world: &World, known: &Known) -> Value {
     let store = |store: &docket::domain::Store| {
         let listings = store.listings.iter().map(|(sku, it)| {
             let listing = json!({ "price": it.price, "shelf": it.shelf, "reserved": it.reserved });
@@ -83,13 +115,18 @@ fn channels(world: &World) -> Value {
             "owner": store.owner, "open_orders": store.open_orders, "listings": object(listings),
         })
     };
-    let one = |state: &docket::domain::ChannelState| {
+    let one = |channel: &Channel, state: &docket::domain::ChannelState| {
         let lifecycles = state.lifecycles.iter();
-        let payables = state.payables.iter().map(|(id, it)| {
-            (id.to_string(), json!({ "amount": it.amount, "order": it.order, "state": it.state }))
-        });
-        let mut numbers: Vec<_> = state.numbers.iter().collect();
+        let payables =
+            known.payables.iter().filter(|(of, _, _)| of == channel).map(|(_, id, it)| {
+                (
+                    id.to_string(),
+                    json!({ "amount": it.amount, "order": it.order, "state": it.state }),
+                )
+            });
+        let mut numbers: Vec<_> = known.orders_of(channel).map(|order| &order.number).collect();
         numbers.sort();
+        assert!(numbers.iter().all(|number| world.is_taken(channel, number)));
         json!({
             "lifecycles": object(lifecycles.map(|(n, it)| (n.to_string(), json!(it.digest)))),
             "settings": state.settings,
@@ -99,12 +136,12 @@ fn channels(world: &World) -> Value {
             "numbers": numbers,
         })
     };
-    object(world.channels.iter().map(|(name, state)| (name.to_string(), one(state))))
+    object(world.channels.iter().map(|(name, state)| (name.to_string(), one(name, state))))
 }
 
 /// What the writer knows of each order, what readers see of it, and what happened to it.
-fn orders(world: &World, journal: &dyn Journal, views: &Views) -> Value {
-    let one = |(id, order): (&events::OrderId, &docket::domain::Order)| {
+fn orders(known: &Known, journal: &dyn Journal, views: &Views) -> Value {
+    let one = |(id, order): (&OrderId, &Order)| {
         let stock = match order.stock {
             LineStock::None => "none",
             LineStock::Reserved => "reserved",
@@ -137,5 +174,5 @@ fn orders(world: &World, journal: &dyn Journal, views: &Views) -> Value {
         });
         (id.to_string(), value)
     };
-    object(world.orders.iter().map(one))
+    object(known.orders.iter().map(one))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use docket::domain::{Account, Order, World};
 use events::*;
 
-use super::{super::judge::ended, Books};
+use super::{super::judge::ended, Books, Known};
 
 impl Books {
     /// Compares everything; panics where something differs.
@@ -98,48 +98,59 @@ impl Books {
     }
 
     fn agree_on_orders(&self, world: &World) {
-        assert_eq!(world.orders.len(), self.orders.len());
-        let mut deadlines = BTreeSet::new();
-        for (id, order) in &world.orders {
-            let known = &self.orders[id];
-            let lives = (&order.channel, order.lifecycle, order.phase, order.stock);
-            assert_eq!(lives, (&known.channel, known.lifecycle, known.phase, known.stock));
-            assert_eq!((order.kind, order.method), (known.kind, known.method));
-            assert_eq!((order.total, &order.lines), (known.total, &known.lines));
-            let reference = OrderRef {
-                number: order.number.clone(),
-                buyer: order.buyer,
-                store: order.store.clone(),
-                placed_at: order.placed_at,
+        let (mut deadlines, mut here) = (BTreeSet::new(), 0);
+        for (id, known) in &self.orders {
+            assert!(world.knows(*id) && world.is_taken(&known.channel, &known.placed.number));
+            let left = world.left(&known.channel, *id);
+            let Some(order) = world.orders.get(id) else {
+                assert!(ended(known.phase), "only what is over leaves");
+                assert_eq!(left, Some(known.changed_at));
+                continue;
             };
-            assert_eq!(reference, known.placed);
-            let set: BTreeMap<_, _> = order.deadlines.iter().cloned().collect();
-            assert_eq!(set, known.deadlines);
+            here += 1;
+            assert_eq!(left, None);
+            known.agree(*id, order);
             deadlines.extend(order.deadlines.iter().map(|(name, at)| (*at, *id, name.clone())));
-            assert_eq!((order.held, order.paid_from), (known.held, known.source));
             let held = self.minor(&format!("held/{id}"), order.total.currency);
             assert_eq!(i128::from(order.held), held);
-            let open = known.payable.iter().filter(|(_, state)| *state == PayableState::Open);
-            let open: Vec<_> = open.map(|(payable, _)| payable.id.clone()).collect();
-            assert_eq!(order.open_payables, open);
             if let Some((payable, state)) = &known.payable {
                 let entry = &world.channels[&order.channel].payables[&payable.id];
                 assert_eq!((entry.amount, entry.order), (payable.amount, *id));
                 assert_eq!(entry.state, *state);
             }
         }
+        assert_eq!(world.orders.len(), here);
         assert_eq!(world.deadlines, deadlines);
         for (id, account) in &world.accounts {
             let own = world.orders.values().filter(|it| it.buyer == *id && !ended(it.phase));
             assert_eq!(account.open_orders, own.count() as u64);
         }
         for (channel, state) in &world.channels {
-            let here = || world.orders.values().filter(|it| it.channel == *channel);
-            let numbers: BTreeSet<_> = here().map(|it| &it.number).collect();
-            assert_eq!(state.numbers.iter().collect::<BTreeSet<_>>(), numbers);
-            assert_eq!(numbers.len(), here().count());
-            let asked = self.orders.values().filter(|it| it.channel == *channel);
-            assert_eq!(state.payables.len(), asked.filter(|it| it.payable.is_some()).count());
+            let orders = world.orders.iter().filter(|(_, it)| it.channel == *channel);
+            let asked = orders.filter(|(id, _)| self.orders[id].payable.is_some());
+            assert_eq!(state.payables.len(), asked.count());
         }
+    }
+}
+
+impl Known {
+    fn agree(&self, id: OrderId, order: &Order) {
+        let lives = (&order.channel, order.lifecycle, order.phase, order.stock);
+        assert_eq!(lives, (&self.channel, self.lifecycle, self.phase, self.stock), "{id}");
+        assert_eq!((order.kind, order.method), (self.kind, self.method));
+        assert_eq!((order.total, &order.lines), (self.total, &self.lines));
+        let reference = OrderRef {
+            number: order.number.clone(),
+            buyer: order.buyer,
+            store: order.store.clone(),
+            placed_at: order.placed_at,
+        };
+        assert_eq!(reference, self.placed);
+        let set: BTreeMap<_, _> = order.deadlines.iter().cloned().collect();
+        assert_eq!(set, self.deadlines);
+        assert_eq!((order.held, order.paid_from), (self.held, self.source));
+        let open = self.payable.iter().filter(|(_, state)| *state == PayableState::Open);
+        let open: Vec<_> = open.map(|(payable, _)| payable.id.clone()).collect();
+        assert_eq!(order.open_payables, open);
     }
 }

@@ -12,7 +12,7 @@ use events::*;
 
 use super::{
     judge::{ended, time_ms},
-    law::{Law, Row},
+    law::{Facets, Law, Row},
 };
 
 #[path = "agree.rs"]
@@ -71,6 +71,10 @@ struct Known {
     held: i64,
     /// Where the money came from that was held for it.
     source: Option<Pot>,
+    /// Whether money has come, be it none.
+    paid: bool,
+    /// Where its newest event stands.
+    changed_at: Position,
     /// What was asked of a payer, if something was, and how far that is.
     payable: Option<(Payable, PayableState)>,
 }
@@ -184,6 +188,30 @@ impl Books {
         counts
     }
 
+    /// Whether an order of this id was ever placed, in whatever channel.
+    pub fn knows(&self, id: OrderId) -> bool {
+        self.orders.contains_key(&id)
+    }
+
+    /// Whether an order of a channel was ever called that; its id is its name as well.
+    pub fn has_number(&self, channel: &Channel, number: &OrderNumber) -> bool {
+        self.orders.iter().any(|(id, order)| {
+            let named = order.placed.number == *number || id.to_string() == number.as_str();
+            order.channel == *channel && named
+        })
+    }
+
+    /// What a life cycle may ask about an order.
+    pub fn facets(&self, id: OrderId) -> Facets {
+        let order = &self.orders[&id];
+        let on_shelf = |(sku, quantity): &(Sku, i64)| {
+            let place = (order.channel.clone(), order.placed.store.clone(), sku.clone());
+            self.stock[&place].shelf >= i128::from(*quantity)
+        };
+        let available = order.stock != LineStock::None || order.lines.iter().all(on_shelf);
+        Facets { method: order.method, paid: order.paid, available }
+    }
+
     fn minor(&self, pot: &str, currency: Currency) -> i128 {
         self.money.get(&(pot.to_owned(), currency)).copied().unwrap_or(0)
     }
@@ -275,11 +303,13 @@ impl Books {
             stock: LineStock::None,
             held: 0,
             source: None,
+            paid: false,
+            changed_at: self.position,
             payable: it.payable.clone().map(|it| (it, PayableState::Open)),
         };
         let law = Law::of(channel, it.lifecycle);
-        let row = law.find(Word::Place, None, it.method, &[it.by]);
         assert!(self.orders.insert(id, known).is_none(), "an order is placed once");
+        let row = law.find(Word::Place, None, self.facets(id), &[it.by]);
         assert_eq!(it.effect.from, None);
         self.take_effect(id, &it.effect, row.expect("a row places it"));
     }
@@ -291,7 +321,7 @@ impl Books {
         assert_eq!((&it.order, it.effect.from), (&known.placed, Some(known.phase)));
         let law = Law::of(&known.channel, known.lifecycle);
         let (kind, from) = (recorded.event.kind(), Some(known.phase));
-        let row = law.told(kind, from, known.method, it.by);
+        let row = law.told(kind, from, self.facets(id), it.by);
         let row = row.unwrap_or_else(|| panic!("{kind} from {from:?} by {:?}: no row", it.by));
         self.take_effect(id, &it.effect, row);
     }
@@ -306,7 +336,7 @@ impl Books {
         assert!(it.lifecycle > it.from && !ended(order.phase));
         let law = Law::of(&order.channel, it.lifecycle);
         assert!(!law.stuck.contains(&order.phase), "it can go on");
-        order.lifecycle = it.lifecycle;
+        (order.lifecycle, order.changed_at) = (it.lifecycle, self.position);
     }
 
     fn take_effect(&mut self, id: OrderId, effect: &Effect, row: &Row) {
@@ -332,7 +362,7 @@ impl Books {
 
         self.pay(Some(id), &effect.money);
         let order = self.orders.get_mut(&id).unwrap();
-        order.phase = effect.to;
+        (order.phase, order.changed_at) = (effect.to, self.position);
         for MoneyMove { from, to, amount } in &effect.money {
             if *to == Pot::Held {
                 (order.held, order.source) = (order.held + amount.minor, Some(*from));
@@ -347,6 +377,7 @@ impl Books {
             };
         }
         let took = row.money.iter().any(|it| matches!(it, MoneyWord::Hold | MoneyWord::Capture));
+        order.paid |= took;
         let asked = match (took, ended(effect.to)) {
             (true, _) => PayableState::Captured,
             (false, true) => PayableState::Closed,

@@ -21,7 +21,7 @@ use super::{
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn phases(site: &Site) -> Vec<Phase> {
-    let world = site.world();
+    let world = site.everything();
     let mut orders: Vec<_> = world.orders.iter().collect();
     orders.sort_by_key(|(id, _)| **id);
     orders.into_iter().map(|(_, order)| order.phase).collect()
@@ -58,7 +58,8 @@ fn what_is_due_fires_by_itself() {
         let said = [expired, received].map(|it| (it.name.as_str(), it.actor.as_str()));
         assert_eq!(said, [("expire", "timer"), ("receive", "timer")]);
         let world = site.world();
-        assert!(world.deadlines.is_empty() && world.orders[&unpaid].deadlines.is_empty());
+        assert!(world.deadlines.is_empty());
+        assert!(site.everything().orders[&unpaid].deadlines.is_empty());
         Books::of(all.iter().flat_map(|(_, events)| events)).agree(&world);
     });
 }
@@ -101,7 +102,7 @@ fn a_refused_deadline_rests_longer_each_time() {
         site.clock.pass(WEEK).await; // The other one expires, and is not held up.
         assert_eq!(phases(&site), [Phase::Shipped, Phase::Cancelled]);
         assert_eq!(
-            (site.head().position.0, site.world().orders[&other].held),
+            (site.head().position.0, site.everything().orders[&other].held),
             (before.position.0 + 1, 0)
         );
 

@@ -22,8 +22,8 @@ use super::{
     books::Books,
     given::begin,
     site::{
-        Answer, BEGIN, Site, cases, cny, command, decisions, idle, in_each_channel, keyed, paused,
-        place, sku, somebody, store,
+        Answer, BEGIN, Everything, Site, cases, cny, command, decisions, idle, in_each_channel,
+        keyed, paused, place, sku, somebody, store,
     },
     steps::{Step, beginning, opening, steps},
 };
@@ -179,12 +179,13 @@ proptest! {
             for (n, fault) in trouble {
                 site.journal.inject(CommitNumber(begun + n), fault);
             }
+            let mut everything = Everything::default();
             let mut keys = keys.into_iter();
             let mut sent = Vec::new();
             for (burst, pause) in &bursts {
-                let world = site.world();
+                everything.catch_up(&site);
                 for step in burst {
-                    sent.push(send(&site, step, &world, keys.next().unwrap()));
+                    sent.push(send(&site, step, &everything.world, keys.next().unwrap()));
                 }
                 site.clock.pass(Duration::from_millis(*pause)).await;
             }

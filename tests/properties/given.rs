@@ -1,11 +1,13 @@
 //! Random steps become commands, given to a world that is like this.
 
-use docket::domain::{Action, Caller, Command, Credential, Place, World, lifecycle::Word};
+use docket::domain::{
+    Action, Caller, Command, Credential, Order, Place, Token, World, lifecycle::Word,
+};
 use events::*;
 
 use super::{
     judge::ended,
-    law::{CHANNELS, Law, Row},
+    law::{CHANNELS, Facets, Law, Row},
     play::Play,
     site::{
         BEGIN, Site, command_in, digest, fresh, listing, login, place_in, register_in, sku, store,
@@ -104,7 +106,7 @@ impl<'a> Giving<'a> {
             // Where there is none to go on with, one more is wanted.
             What::Go { nth, .. } => match (order, self.row(order)) {
                 (Some(order), Some(row)) => Action::Step { order, store: None, word: row.word },
-                _ => place_in(store(*nth as u8 % 2), vec![(sku(0), 1)]).1,
+                _ => place_in(store(*nth as u8 % 2), vec![(sku(*nth as u8 % 3), 1)]).1,
             },
             What::Move { .. } => Action::Move { order: order.unwrap_or(OrderId(fresh())) },
             What::AdoptLifecycle { version, text } => {
@@ -141,10 +143,11 @@ impl<'a> Giving<'a> {
     /// The order that the step is about. The newest are asked for most: the others have ended,
     /// mostly.
     fn order(&self) -> Option<OrderId> {
-        let (nth, fits): (_, &dyn Fn(&docket::domain::Order) -> bool) = match &self.step.what {
+        let (nth, fits): (_, &dyn Fn(&Order) -> bool) = match &self.step.what {
             What::Act { order, word, fitting: true, .. } => (*order, &|it| {
                 let law = Law::of(&it.channel, it.lifecycle);
-                law.find(*word, Some(it.phase), it.method, self.means()).is_some()
+                let facets = Facets::new(it.method);
+                law.find(*word, Some(it.phase), facets, self.means()).is_some()
             }),
             What::Go { order, .. } => (*order, &|it| !ended(it.phase)),
             What::Move { order, fitting: true } => {
@@ -171,7 +174,11 @@ impl<'a> Giving<'a> {
         let (What::Go { nth, .. }, Some(order)) = (&self.step.what, order) else { return None };
         let order = &self.world.orders[&order];
         let rows = Law::of(&order.channel, order.lifecycle).rows.iter();
-        let mut rows: Vec<_> = rows.filter(|row| row.takes(order.phase, order.method)).collect();
+        let takes = |row: &Row, order: &Order| {
+            let method = row.methods.is_empty() || row.methods.contains(&order.method);
+            row.from.contains(&order.phase) && method
+        };
+        let mut rows: Vec<_> = rows.filter(|row| takes(row, order)).collect();
         rows.sort_by_key(|row| matches!(row.word, Word::Cancel | Word::Expire));
         let ends = rows.iter().filter(|row| matches!(row.word, Word::Cancel | Word::Expire));
         let (ends, all) = (ends.count(), rows.len());
@@ -267,8 +274,8 @@ impl<'a> Giving<'a> {
     }
 
     /// Who bears a token of this role, one that is good for the order, if possible.
-    fn bearer_of(&self, role: Role, order: Option<&docket::domain::Order>) -> Caller {
-        let good = |token: &docket::domain::Token| {
+    fn bearer_of(&self, role: Role, order: Option<&Order>) -> Caller {
+        let good = |token: &Token| {
             let here = token.channel.as_ref().is_none_or(|it| it == self.channel);
             let there = token.store.as_ref().is_none_or(|it| order.is_some_and(|o| o.store == *it));
             (!(here && there), token.expires_at.is_some())

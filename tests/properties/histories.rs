@@ -4,8 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use docket::{
-    builtin::builtin_lifecycle,
-    domain::{Action, Caller, Rejection, World, lifecycle::Word},
+    domain::{World, lifecycle::Word},
     engine::{self, Credentials, Error},
 };
 use events::*;
@@ -17,10 +16,7 @@ use super::{
     judge::{Verdict, judge},
     law::{CHANNELS, Law},
     play::Play,
-    site::{
-        BEGIN, Site, cases, channel, cny, command, command_in, decisions, digest, listing, paused,
-        place, register, sku, somebody, store,
-    },
+    site::{Everything, Site, cases, decisions, paused},
     steps::{Step, beginning, opening, step, steps},
 };
 
@@ -45,7 +41,7 @@ proptest! {
         for (step, wait) in steps {
             play.now.0 += wait;
             let command = step.command(&play.world);
-            let (verdict, now) = (judge(&play.world, &command, play.now), play.now);
+            let (verdict, now) = (judge(&play.books, &play.world, &command, play.now), play.now);
             let answer = play.give(&command);
             let came = match &answer {
                 Ok(0) => Verdict::Nothing,
@@ -77,9 +73,11 @@ proptest! {
             let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
             let mut answered = Vec::new();
             begin(&site, beginning()).await;
+            let mut everything = Everything::default();
             for (burst, hours) in &bursts {
-                let world = site.world();
-                let together = burst.iter().map(|step| submit(&site, step, &world));
+                everything.catch_up(&site);
+                let world = &everything.world;
+                let together = burst.iter().map(|step| submit(&site, step, world));
                 let mut sent = Vec::new();
                 for answer in together {
                     sent.push(answer);
@@ -98,7 +96,6 @@ proptest! {
             let decisions = decisions(journal.as_ref());
             let books = Books::of(decisions.iter().flat_map(|(_, events)| events));
             books.agree(&world);
-            assert_eq!(books.phases().values().sum::<usize>(), world.orders.len());
 
             let mut recorded: BTreeMap<CommandId, &DecisionHeader> = BTreeMap::new();
             for (header, _) in &decisions {
@@ -118,6 +115,52 @@ proptest! {
             }
         });
     }
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    /// One after the other, with time in between: the engine, which does not keep what is over in
+    /// memory, answers as the domain decides that has everything.
+    #[test]
+    fn the_engine_answers_as_the_domain_decides(
+        steps in prop::collection::vec((step(), long_waits()), 20..80),
+        stall in any::<bool>(),
+    ) {
+        paused(async {
+            let site = Site::new(|options| options.clock_jump_max = Duration::MAX).await;
+            let opened = if stall { opening(2) } else { Vec::new() };
+            begin(&site, beginning().into_iter().chain(opened)).await;
+            let mut everything = Everything::default();
+            for (step, wait) in steps {
+                site.clock.pass(wait).await;
+                everything.catch_up(&site);
+                let command = step.command(&everything.world);
+                let now = site.engine.now();
+                let decided = docket::domain::decide(&everything.world, &command, now);
+                let answer = site.give(command.clone()).await;
+                let news = everything.catch_up(&site).into_iter();
+                let news: Vec<_> = news.map(|it| (it.subject, it.event)).collect();
+                match (decided, answer) {
+                    (Ok(decided), Ok(accepted)) => {
+                        assert_eq!(accepted.receipt.orders, decided.orders);
+                        assert_eq!(news, decided.events);
+                    }
+                    (decided, answer) => {
+                        assert_eq!(news, [], "a refused command leaves no trace");
+                        let refused = decided.map(drop).map_err(Error::Rejected);
+                        assert_eq!(answer.map(drop), refused, "{command:?}");
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// How long until the next command: hours and days, too.
+fn long_waits() -> impl Strategy<Value = Duration> {
+    let hours = prop_oneof![6 => Just(0), 2 => 0..3u64, 1 => 0..200u64];
+    hours.prop_map(|hours| Duration::from_secs(hours * 1800))
 }
 
 /// Whether the edge's table says what the world says.
@@ -243,167 +286,4 @@ fn random_commands_reach_everything() {
             assert!(count >= 3, "{} {:?}: {phases:?}", law.channel, row.to);
         }
     }
-}
-
-/// Who is good for one channel, or for one store, neither gives a token, which may be good for
-/// more, nor takes one from somebody else.
-#[test]
-fn only_who_runs_the_site_gives_and_takes_tokens() {
-    let mut play = Play::new();
-    let native = Channel::new("native").unwrap();
-    let token = |n: u8, channel: Option<&Channel>, store: Option<StoreId>| {
-        let (token, name) = (Digest([n; 32]), TokenName::new(format!("t{n}")).unwrap());
-        let (role, channel, expires_at) = (Role::Operator, channel.cloned(), None);
-        TokenIssued { token, name, role, channel, store, expires_at }
-    };
-    let scoped = [(1, Some(&native), None), (2, None, Some(store(0))), (3, None, None)];
-    let issued = scoped.map(|(n, channel, store)| token(n, channel, store));
-    for it in &issued {
-        let action = Action::IssueToken(Box::new(it.clone()));
-        play.give(&command_in(&native, Caller::System, action)).unwrap();
-    }
-    for (n, it) in (4..).zip(&issued) {
-        let caller = Caller::Token { token: it.token, name: it.name.clone() };
-        let allowed = if n == 6 { Ok(1) } else { Err(Rejection::Forbidden) };
-        let gives = Action::IssueToken(Box::new(token(n, Some(&native), None)));
-        let takes = Action::RevokeToken { name: issued[2].name.clone() };
-        for action in [gives, takes] {
-            let answer = play.give(&command_in(&native, caller.clone(), action));
-            assert_eq!(answer, allowed, "{it:?}");
-        }
-    }
-}
-
-/// Nobody takes over an account, its wallet and its stores, by registering under its id.
-#[test]
-fn an_account_is_registered_once() {
-    let mut play = Play::new();
-    let (account, registered) = register(0);
-    play.give(&registered).unwrap();
-    let mut again = register(1).1;
-    if let Action::Register { account: id, .. } = &mut again.action {
-        *id = account;
-    }
-    let refused = play.give(&again);
-    assert!(matches!(refused, Err(Rejection::Invalid { field: "account", .. })), "{refused:?}");
-    assert_eq!(play.give(&registered), Err(Rejection::LoginTaken));
-}
-
-/// A store's owner who orders in it gets the own money back, however full the wallet is.
-#[test]
-fn a_full_wallet_takes_back_its_own_money() {
-    let mut play = Play::new();
-    let (seller, registered) = register(0);
-    play.give(&registered).unwrap();
-    let mut give = |action| play.give(&command(somebody(seller), action));
-    give(Action::OpenStore { store: store(0) }).unwrap();
-    give(listing(store(0), sku(0), cny(i64::MAX / 2), 2)).unwrap();
-    give(Action::Fund { amount: cny(i64::MAX) }).unwrap();
-    let (order, placed) = place(&[(0, 1)]);
-    give(placed).unwrap();
-    for word in [Word::Pay, Word::Ship, Word::Receive] {
-        give(Action::Step { order, store: None, word }).unwrap();
-    }
-    let more = give(Action::Fund { amount: cny(1) });
-    assert_eq!(more, Err(Rejection::Overflow));
-    play.books.agree(&play.world);
-}
-
-/// Money goes back to where it came from, whatever the order says of how it is to be paid.
-#[test]
-fn money_goes_back_to_where_it_came_from() {
-    let mut play = Play::new();
-    let (account, registered) = register(0);
-    play.give(&registered).unwrap();
-    let mut give = |action| play.give(&command(somebody(account), action)).unwrap();
-    give(Action::OpenStore { store: store(0) });
-    give(listing(store(0), sku(0), cny(30), 2));
-    give(Action::Fund { amount: cny(100) });
-    let (order, mut placed) = place(&[(0, 1)]);
-    if let Action::Place(place) = &mut placed {
-        place.method = Method::Online;
-    }
-    give(placed);
-    for word in [Word::Pay, Word::Cancel] {
-        give(Action::Step { order, store: None, word });
-    }
-    assert_eq!(play.world.accounts[&account].wallet[&Currency::CNY], 100);
-    play.books.agree(&play.world);
-}
-
-/// Money from outside is held for as many orders as can be counted together, and not for one more.
-#[test]
-fn what_is_held_for_an_account_can_be_counted() {
-    let text = builtin_lifecycle(&channel()).unwrap();
-    let text = text.replace("\nversion = 1\n", "\nversion = 2\n");
-    let by_wallet = "by = [\"buyer\"]\nto = \"Paid\"\nmoney = \"hold\"";
-    let by_cash = "by = [\"operator\"]\nto = \"Paid\"\nmoney = \"capture\"";
-    let text = text.replace(by_wallet, by_cash);
-    assert!(text.contains(by_cash));
-    paused(async {
-        let site = Site::new(|_| {}).await;
-        let adopted = Action::AdoptLifecycle { digest: digest(&text), text };
-        site.give(command(Caller::System, adopted)).await.unwrap();
-        let (seller, buyer) = site.shop(&[], 0).await;
-        let dear = listing(store(0), sku(0), cny(i64::MAX), 2);
-        site.give(command(somebody(seller), dear)).await.unwrap();
-        for expected in [Ok(()), Err(Error::Rejected(Rejection::Overflow))] {
-            let (order, placed) = place(&[(0, 1)]);
-            site.give(command(somebody(buyer), placed)).await.unwrap();
-            let pay = Action::Step { order, store: None, word: Word::Pay };
-            assert_eq!(site.give(command(Caller::System, pay)).await.map(drop), expected);
-        }
-    });
-}
-
-/// Only a session of the account's own ends: the table that the edge asks knows no owner.
-#[test]
-fn nobody_ends_the_session_of_another() {
-    paused(async {
-        let site = Site::new(|_| {}).await;
-        let (seller, buyer) = site.shop(&[1], 0).await;
-        let (token, expires_at) = (Digest([1; 32]), Millis(BEGIN.0 + 1));
-        let opened = Action::OpenSession { token, expires_at, terminal: None };
-        site.give(command(somebody(buyer), opened)).await.unwrap();
-        let closed = Action::CloseSession { token };
-        let before = site.head();
-        site.give(command(somebody(seller), closed.clone())).await.unwrap();
-        let live = |site: &Site| site.engine.credentials().by_session(&channel(), token, BEGIN);
-        assert_eq!((live(&site), site.head()), (Some(buyer), before));
-        site.give(command(somebody(buyer), closed)).await.unwrap();
-        assert_eq!(live(&site), None);
-    });
-}
-
-/// A life cycle may lead back from an end: what is open is counted all the same.
-#[test]
-fn an_order_that_leaves_its_end_is_open_again() {
-    let mut text = builtin_lifecycle(&channel()).unwrap().replace("version = 1", "version = 2");
-    text.push_str(
-        "\n[[on]]\ncommand = \"ship\"\nfrom = [\"Completed\"]\nby = [\"seller\"]\nto = \"Received\"\n\
-         \n[[on]]\ncommand = \"receive\"\nfrom = [\"Received\"]\nby = [\"buyer\"]\nto = \"Completed\"\n",
-    );
-    paused(async {
-        let site = Site::new(|_| {}).await;
-        let adopted = Action::AdoptLifecycle { digest: digest(&text), text };
-        site.give(command(Caller::System, adopted)).await.unwrap();
-        let (seller, buyer) = site.shop(&[9], 1000).await;
-        let (order, placed) = place(&[(0, 1)]);
-        site.give(command(somebody(buyer), placed)).await.unwrap();
-        let steps = [
-            (buyer, Word::Pay, 1),
-            (seller, Word::Ship, 1),
-            (buyer, Word::Receive, 0),
-            (seller, Word::Ship, 1),
-            (buyer, Word::Receive, 0),
-        ];
-        for (by, word, open) in steps {
-            let step = Action::Step { order, store: None, word };
-            site.give(command(somebody(by), step)).await.unwrap();
-            let world = site.world();
-            assert_eq!(world.accounts[&buyer].open_orders, open, "{word}");
-            assert_eq!(world.channels[&channel()].stores[&store(0)].open_orders, open, "{word}");
-        }
-        site.give(command(somebody(buyer), Action::Unregister)).await.unwrap();
-    });
 }

@@ -8,9 +8,14 @@ use docket::domain::{
     World,
     lifecycle::{MoneyWord, Word},
 };
-use events::{AccountId, By, Currency, Millis, Money, Phase, Pot, Role, Sku, StoreId};
+use events::{
+    AccountId, By, Currency, Millis, Money, OrderId, Phase, Pot, Role, Sku, StockWord, StoreId,
+};
 
-use super::law::Law;
+use super::{
+    books::Books,
+    law::{Facets, Law},
+};
 
 /// What must come of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +29,8 @@ pub enum Verdict {
 use Verdict::{Happens, Nothing, Refused};
 
 /// What must come of a command that is decided now.
-pub fn judge(world: &World, command: &Command, now: Millis) -> Verdict {
-    let it = Asked { world, command, now };
+pub fn judge(books: &Books, world: &World, command: &Command, now: Millis) -> Verdict {
+    let it = Asked { books, world, command, now };
     match &command.action {
         Action::Register { account, login, .. } => {
             let free = !world.logins.contains_key(&(command.channel.clone(), *login));
@@ -76,7 +81,7 @@ pub fn judge(world: &World, command: &Command, now: Millis) -> Verdict {
         Action::Step { order, store, word } => {
             let named = |order: &&Order| store.as_ref().is_none_or(|store| order.store == *store);
             let known = it.order(*order).filter(named);
-            happens(known.is_some_and(|order| it.steps(order, *word)))
+            happens(known.is_some_and(|known| it.steps(*order, known, *word)))
         }
         Action::Move { order } => match (it.newest(), it.order(*order)) {
             (Some(law), Some(order)) if it.operates() => {
@@ -107,6 +112,7 @@ pub fn judge(world: &World, command: &Command, now: Millis) -> Verdict {
 }
 
 struct Asked<'a> {
+    books: &'a Books,
     world: &'a World,
     command: &'a Command,
     now: Millis,
@@ -127,7 +133,7 @@ impl<'a> Asked<'a> {
         self.world.accounts.get(&id).filter(|it| it.channel == self.command.channel)
     }
 
-    fn order(&self, id: events::OrderId) -> Option<&'a Order> {
+    fn order(&self, id: OrderId) -> Option<&'a Order> {
         self.world.orders.get(&id).filter(|it| it.channel == self.command.channel)
     }
 
@@ -223,14 +229,17 @@ impl<'a> Asked<'a> {
         let buyer = place.buyer.or(own);
         let Some(law) = self.newest() else { return false };
         let roles = self.roles(&place.store, buyer);
+        let available = self.sells(place, true);
+        let facets = Facets { available, ..Facets::new(place.method) };
+        let row = law.find(Word::Place, None, facets, &roles);
         buyer.is_some_and(|it| self.account(it).is_some())
-            && law.find(Word::Place, None, place.method, &roles).is_some()
-            && self.sells(place)
-            && !self.world.orders.contains_key(&place.order)
-            && !self.channel().is_some_and(|it| it.numbers.contains(&place.number))
+            && row.is_some_and(|row| self.sells(place, row.stock.contains(&StockWord::Reserve)))
+            && !self.books.knows(place.order)
+            && !self.books.has_number(&self.command.channel, &place.number)
     }
 
-    fn sells(&self, place: &Place) -> bool {
+    /// Whether somebody sells all that; what is put aside at once must be there.
+    fn sells(&self, place: &Place, reserves: bool) -> bool {
         let store = self.channel().and_then(|it| it.stores.get(&place.store));
         let Some(store) = store else { return false };
         let mut skus: Vec<&Sku> = place.lines.iter().map(|(sku, _)| sku).collect();
@@ -244,7 +253,7 @@ impl<'a> Asked<'a> {
             let quantity: i128 = asked.map(|line| i128::from(line.1)).sum();
             total += i128::from(price.minor) * quantity;
             currencies.push(price.currency);
-            quantity <= i128::from(*shelf)
+            quantity <= i128::from(if reserves { *shelf } else { i64::MAX })
         });
         currencies.dedup();
         let counts = place.lines.iter().all(|(_, quantity)| *quantity >= 1);
@@ -256,11 +265,15 @@ impl<'a> Asked<'a> {
             && total <= i128::from(i64::MAX)
     }
 
-    fn steps(&self, order: &Order, word: Word) -> bool {
+    fn steps(&self, id: OrderId, order: &Order, word: Word) -> bool {
         let law = Law::of(&order.channel, order.lifecycle);
         let roles = self.roles(&order.store, Some(order.buyer));
-        let row = law.find(word, Some(order.phase), order.method, &roles);
-        row.is_some_and(|row| self.moves(order, &row.money))
+        let facets = self.books.facets(id);
+        let row = law.find(word, Some(order.phase), facets, &roles);
+        row.is_some_and(|row| {
+            let takes = row.stock.contains(&StockWord::Reserve);
+            (facets.available || !takes) && self.moves(order, &row.money)
+        })
     }
 
     /// Whether money can be moved like that: there is enough of it, and what somebody has and what

@@ -2,7 +2,7 @@
 //! not from the code or its files: a row a line, the first that fits is what happens.
 //!
 //! ```text
-//! command (methods) from by → to stock money deadlines event
+//! command (methods) facets from by → to stock money deadlines event
 //! ```
 //! `p` is the deadline of the payment, `r` that of the receipt. Whoever may do a thing from now on
 //! is one more word in a row here.
@@ -54,9 +54,13 @@ ship Paid seller → Shipped consume
 receive Shipped buyer → Completed release
 ";
 
-/// Staff may place and ship, and the buyer may call off what is paid.
+/// Staff may place and ship, the buyer may call off what is paid, and what is not there yet can be
+/// ordered all the same.
 const NATIVE_2: &str = "
+place stock=short New buyer, staff → Preparing
 place New buyer, staff → AwaitingPayment reserve p=set
+prepare stock=available Preparing seller → AwaitingPayment reserve p=set
+cancel Preparing buyer, seller, staff, operator → Cancelled
 pay (wallet) AwaitingPayment buyer → Paid hold p=clear
 pay (bank) AwaitingPayment operator → Paid capture p=clear
 cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
@@ -66,49 +70,64 @@ ship Paid seller, staff → Shipped consume r=set
 receive Shipped buyer, timer → Completed release r=clear
 ";
 
-/// Everybody who can be something to an order, and every word that docket records.
+/// Everybody who can be something to an order, every word that docket records, and every facet
+/// that it learns. What is paid at the till is taken from the shelf when it is handed out.
 const STALL: &str = "
 place (on_delivery) New buyer, staff → Preparing reserve
-place New buyer, staff, operator → AwaitingPayment reserve p=set
+place (at_store) New buyer, seller, staff, operator → AwaitingPayment p=set
+place New buyer, seller, staff, operator → AwaitingPayment reserve p=set
 pay (wallet) AwaitingPayment buyer → Paid hold p=clear
 pay (online) AwaitingPayment gateway → Paid capture p=clear
-pay (bank, at_store) AwaitingPayment staff, operator → Paid capture p=clear
+pay (bank) AwaitingPayment staff, operator → Paid capture p=clear
+pay (at_store) AwaitingPayment staff, operator → Ready capture p=clear
+cancel (at_store) AwaitingPayment buyer, seller, staff, operator → Cancelled p=clear
 cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
 cancel Preparing buyer, seller, staff → Cancelled return
+cancel (at_store) Ready staff, operator → Rejected refund event=order.rejected
 cancel Ready staff, operator → Rejected return, refund event=order.rejected
+expire (at_store) AwaitingPayment timer → Cancelled p=clear
 expire AwaitingPayment timer → Cancelled return p=clear
 prepare Paid seller, staff → Ready
+ship (at_store) stock=short Ready seller, staff → DeliveryFailed event=order.delivery_failed
+ship (at_store) Ready seller, staff → Completed reserve, consume, release
 ship [Ready, Preparing] seller → Shipped consume r=set
-ship DeliveryFailed seller → Shipped r=set
-confirm_delivery (on_delivery) Shipped gateway → Completed capture, release r=clear
+ship (at_store) stock=available DeliveryFailed seller → Ready event=order.prepared
+ship (wallet, online, bank, on_delivery) DeliveryFailed seller → Shipped r=set
+confirm_delivery payment=none Shipped gateway → Completed capture, release r=clear
 confirm_delivery Shipped gateway → Completed release r=clear
 fail_delivery Shipped gateway → DeliveryFailed r=clear
-cancel (on_delivery) DeliveryFailed operator → Cancelled
-cancel DeliveryFailed operator → Cancelled refund
-request_refund [Paid, Ready] buyer, operator → Refunding
+cancel payment=none DeliveryFailed operator → Cancelled
+cancel payment=captured DeliveryFailed operator → Cancelled refund
+request_refund (wallet, online, bank) [Paid, Ready] buyer, operator → Refunding
 confirm_refund Refunding gateway, operator → Refunded return, refund
-receive (on_delivery) Shipped buyer, staff, timer → Completed capture, release r=clear
+receive payment=none Shipped buyer, staff, timer → Completed capture, release r=clear
 receive Shipped buyer, staff, timer → Completed release r=clear
 ";
 
 /// No refund is asked for any more, and only accounts place.
 const STALL_2: &str = "
 place (on_delivery) New buyer → Preparing reserve
+place (at_store) New buyer → AwaitingPayment p=set
 place New buyer → AwaitingPayment reserve p=set
 pay (wallet) AwaitingPayment buyer → Paid hold p=clear
 pay (online) AwaitingPayment gateway → Paid capture p=clear
-pay (bank, at_store) AwaitingPayment staff, operator → Paid capture p=clear
+pay (bank) AwaitingPayment staff, operator → Paid capture p=clear
+pay (at_store) AwaitingPayment staff, operator → Ready capture p=clear
+cancel (at_store) AwaitingPayment buyer, seller, staff, operator → Cancelled p=clear
 cancel AwaitingPayment buyer, seller, staff, operator → Cancelled return p=clear
 cancel Preparing buyer, seller, staff → Cancelled return
+cancel (at_store) Ready buyer, staff, operator → Cancelled refund
 cancel [Paid, Ready] buyer, staff, operator → Cancelled return, refund
+expire (at_store) AwaitingPayment timer → Cancelled p=clear
 expire AwaitingPayment timer → Cancelled return p=clear
 prepare Paid seller, staff → Ready
-ship [Ready, Preparing] seller → Shipped consume r=set
+ship (at_store) stock=available Ready seller, staff → Completed reserve, consume, release
+ship (wallet, online, bank, on_delivery) [Ready, Preparing] seller → Shipped consume r=set
 ship DeliveryFailed seller → Shipped r=set
 fail_delivery Shipped gateway → DeliveryFailed r=clear
-cancel (on_delivery) DeliveryFailed operator → Cancelled
+cancel payment=none DeliveryFailed operator → Cancelled
 cancel DeliveryFailed operator → Cancelled refund
-receive (on_delivery) Shipped buyer, staff, timer → Completed capture, release r=clear
+receive payment=none Shipped buyer, staff, timer → Completed capture, release r=clear
 receive Shipped buyer, staff, timer → Completed release r=clear
 ";
 
@@ -145,6 +164,10 @@ pub struct Row {
     pub word: Word,
     /// None where it does not matter how an order is to be paid.
     pub methods: Vec<Method>,
+    /// Whether money must have come, where that matters.
+    pub paid: Option<bool>,
+    /// Whether all that is still to be taken must lie on the shelf, where that matters.
+    pub available: Option<bool>,
     /// None for an order that does not exist yet.
     pub from: Vec<Phase>,
     pub by: Vec<By>,
@@ -159,6 +182,21 @@ pub struct Row {
     renamed: bool,
 }
 
+/// What rows ask about an order.
+#[derive(Debug, Clone, Copy)]
+pub struct Facets {
+    pub method: Method,
+    pub paid: bool,
+    pub available: bool,
+}
+
+impl Facets {
+    /// Of an order that is not there yet, or of which nothing else matters.
+    pub fn new(method: Method) -> Self {
+        Self { method, paid: false, available: true }
+    }
+}
+
 impl Law {
     pub fn of(channel: &Channel, version: u32) -> &'static Self {
         let found = LAWS.iter().find(|it| it.channel == *channel && it.version == version);
@@ -171,20 +209,23 @@ impl Law {
     }
 
     /// The row for a command, if one fits.
-    pub fn find(&self, word: Word, from: Option<Phase>, method: Method, by: &[By]) -> Option<&Row> {
+    pub fn find(&self, word: Word, from: Option<Phase>, facets: Facets, by: &[By]) -> Option<&Row> {
         self.rows.iter().find(|row| {
-            let fits = match from {
-                Some(from) => row.takes(from, method),
-                None => row.from.is_empty() && row.pays(method),
+            let stands = match from {
+                Some(from) => row.from.contains(&from),
+                None => row.from.is_empty(),
             };
-            row.word == word && fits && row.by.iter().any(|may| by.contains(may))
+            row.word == word
+                && stands
+                && row.fits(facets)
+                && row.by.iter().any(|may| by.contains(may))
         })
     }
 
     /// The row that an event of this kind tells of, if one may.
-    pub fn told(&self, kind: &str, from: Option<Phase>, method: Method, by: By) -> Option<&Row> {
+    pub fn told(&self, kind: &str, from: Option<Phase>, facets: Facets, by: By) -> Option<&Row> {
         let words = self.rows.iter().filter(|row| row.event == kind).map(|row| row.word);
-        let mut found = words.filter_map(|word| self.find(word, from, method, &[by]));
+        let mut found = words.filter_map(|word| self.find(word, from, facets, &[by]));
         found.find(|row| row.event == kind)
     }
 
@@ -211,6 +252,9 @@ impl Law {
         if rows.iter().any(|row| row.deadlines.contains(&("receive", true))) {
             settings.insert("receive_within", "7d");
         }
+        if channel.as_str() == "stall" {
+            settings.insert("after_sale", "2h"); // How long what is over is kept in memory.
+        }
         let builtin = builtin_lifecycle(&channel).filter(|_| version == 1).map(str::to_owned);
         let text = builtin.unwrap_or_else(|| file(version, &settings, &rows));
         Self { channel, version, rows, settings, stuck, text }
@@ -218,14 +262,11 @@ impl Law {
 }
 
 impl Row {
-    /// Whether it leads on from there.
-    pub fn takes(&self, from: Phase, method: Method) -> bool {
-        self.from.contains(&from) && self.pays(method)
-    }
-
-    /// Whether it is for orders that are to be paid like that.
-    pub fn pays(&self, method: Method) -> bool {
-        self.methods.is_empty() || self.methods.contains(&method)
+    /// Whether it is for orders like this.
+    pub fn fits(&self, facets: Facets) -> bool {
+        (self.methods.is_empty() || self.methods.contains(&facets.method))
+            && self.paid.is_none_or(|it| it == facets.paid)
+            && self.available.is_none_or(|it| it == facets.available)
     }
 
     fn read(line: &'static str) -> Self {
@@ -240,11 +281,15 @@ impl Row {
             split.filter(|word| !word.is_empty() && *word != "New").collect::<Vec<_>>()
         };
         let is_phase = |word: &&str| word.starts_with(char::is_uppercase);
-        let (from, by): (Vec<_>, Vec<_>) = words(rest).into_iter().partition(is_phase);
+        let (asked, rest): (Vec<_>, Vec<_>) =
+            words(rest).into_iter().partition(|word| word.contains('='));
+        let (from, by): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_phase);
         let word = Word::parse(word).unwrap();
         let mut row = Self {
             word,
             methods,
+            paid: None,
+            available: None,
             from: from.into_iter().map(value).collect(),
             by: by.into_iter().map(value).collect(),
             to: value(words(done)[0]),
@@ -254,6 +299,15 @@ impl Row {
             event: kind(word),
             renamed: false,
         };
+        for facet in asked {
+            match facet {
+                "payment=captured" => row.paid = Some(true),
+                "payment=none" => row.paid = Some(false),
+                "stock=available" => row.available = Some(true),
+                "stock=short" => row.available = Some(false),
+                other => panic!("{other:?} is no facet"),
+            }
+        }
         for word in &words(done)[1..] {
             match *word {
                 "p=set" => row.deadlines.push(("pay", true)),
@@ -318,8 +372,16 @@ fn file(version: u32, settings: &BTreeMap<&str, &str>, rows: &[Row]) -> String {
         let from = if row.from.is_empty() { "[\"New\"]".to_owned() } else { words(&row.from) };
         writeln!(text, "[[on]]\ncommand = \"{}\"\nfrom = {from}", row.word).unwrap();
         writeln!(text, "by = {}\nto = \"{:?}\"", words(&row.by), row.to).unwrap();
+        let mut when = Vec::new();
         if !row.methods.is_empty() {
-            writeln!(text, "when = {{ method = {} }}", words(&row.methods)).unwrap();
+            when.push(format!("method = {}", words(&row.methods)));
+        }
+        let payment = row.paid.map(|it| if it { "captured" } else { "none" });
+        when.extend(payment.map(|it| format!("payment = {it:?}")));
+        let stock = row.available.map(|it| if it { "available" } else { "short" });
+        when.extend(stock.map(|it| format!("stock = {it:?}")));
+        if !when.is_empty() {
+            writeln!(text, "when = {{ {} }}", when.join(", ")).unwrap();
         }
         if row.renamed {
             writeln!(text, "event = {:?}", row.event).unwrap();

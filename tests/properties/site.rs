@@ -232,6 +232,13 @@ impl Site {
         engine::replay(self.journal.as_ref()).unwrap().0
     }
 
+    /// All that ever was.
+    pub fn everything(&self) -> World {
+        let mut everything = Everything::default();
+        everything.catch_up(self);
+        everything.world
+    }
+
     /// Ends in good order.
     pub async fn stop(self) -> Result<World, Arc<str>> {
         self.running.shut_down().await
@@ -255,6 +262,26 @@ impl Site {
     }
 }
 
+/// All that ever was, in memory: no order leaves it.
+#[derive(Default)]
+pub struct Everything {
+    pub world: World,
+    upto: CommitNumber,
+}
+
+impl Everything {
+    /// Takes in what a site has recorded since; gives that.
+    pub fn catch_up(&mut self, site: &Site) -> Vec<Recorded> {
+        let news = decisions_after(site.journal.as_ref(), self.upto);
+        let news: Vec<_> = news.into_iter().flat_map(|(_, events)| events).collect();
+        for recorded in &news {
+            self.world.evolve(recorded);
+        }
+        self.upto = site.head().number;
+        news
+    }
+}
+
 pub type Answer = tokio::task::JoinHandle<Result<Accepted, Error>>;
 
 /// A command under an idempotency key of its caller's.
@@ -274,7 +301,15 @@ pub fn keyed(command: Command, key: &str, body: u8) -> Request {
 
 /// Every decision in a journal, with its events.
 pub fn decisions(journal: &dyn Journal) -> Vec<(DecisionHeader, Vec<Recorded>)> {
-    let commits = journal.read(CommitNumber(0), usize::MAX).unwrap();
+    decisions_after(journal, CommitNumber(0))
+}
+
+/// Those of the commits after one.
+fn decisions_after(
+    journal: &dyn Journal,
+    commit: CommitNumber,
+) -> Vec<(DecisionHeader, Vec<Recorded>)> {
+    let commits = journal.read(commit, usize::MAX).unwrap();
     let contents = commits.iter().flat_map(|commit| commit.contents().unwrap());
     let decoded = contents.map(|(header, envelopes)| {
         let events = envelopes.iter().map(|it| Recorded::decode(it).unwrap());

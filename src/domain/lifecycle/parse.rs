@@ -148,10 +148,11 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             let read = READ_BY_DOCKET.iter().any(|(read, _)| *read == name);
             if !read && !self.used.contains(name) {
-                let [(lines, _), (keys, _)] = READ_BY_DOCKET;
+                let [(lines, _), (keys, _), (after, _)] = READ_BY_DOCKET;
                 let reason = format!(
                     "setting {name} is never asked for: name it in a when, a deadline's after or \
-                     a case's audit, or leave it out; docket itself reads {lines} and {keys} alone"
+                     a case's audit, or leave it out; docket itself reads {lines}, {keys} and \
+                     {after} alone"
                 );
                 self.report(key.span(), reason);
             }

@@ -10,8 +10,11 @@ const TEXT_BYTES_MAX: usize = 64;
 
 /// The settings that docket itself reads, under these names, with their kinds. Every other means
 /// what the file's own rows, deadlines and cases make of it.
-pub(super) const READ_BY_DOCKET: [(&str, &str); 2] =
-    [("max_lines", Setting::INTEGER), ("key_ttl", Setting::DURATION)];
+pub(super) const READ_BY_DOCKET: [(&str, &str); 3] = [
+    ("max_lines", Setting::INTEGER),
+    ("key_ttl", Setting::DURATION),
+    ("after_sale", Setting::DURATION),
+];
 
 /// The value of a setting. Its text tells its kind: no two kinds are written alike.
 #[derive(Debug, Clone, PartialEq, Eq)]

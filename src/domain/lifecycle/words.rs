@@ -197,7 +197,7 @@ words! {
         Own = "own",
         /// A row allows it, see [`next`](super::next).
         Phase = "phase",
-        /// Each line is on sale and in stock.
+        /// Each line is on sale, and in stock where it is reserved.
         Lines = "lines",
         /// The payer has the money.
         Funds = "funds",

@@ -254,7 +254,7 @@ impl From<engine::Error> for Problem {
         match error {
             Error::Rejected(rejection) => Self::refused(rejection),
             Error::KeyReused => Self::new(KEY_REUSED, error.to_string()).at("Idempotency-Key"),
-            Error::Stopped(_) => Self::storage(),
+            Error::Stopped(_) | Error::Unread(_) => Self::storage(),
             Error::Unknown(command) => {
                 let mut problem = Self::new(UNKNOWN_OUTCOME, error.to_string()).after(1);
                 problem.0.command = Some(command);

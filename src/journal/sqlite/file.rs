@@ -33,6 +33,10 @@ const READER_WAIT: Duration = Duration::from_secs(10);
 /// How long opening waits for auditors to end their reading before it goes on beside them.
 const SETTLE_WAIT: Duration = Duration::from_secs(2);
 
+/// What a draft with indexes, which are written to all over, keeps in memory at most, in KiB
+/// (SQLite counts them below zero).
+const INDEXED_CACHE_KIB: i64 = -64 * 1024;
+
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE commits (
@@ -49,7 +53,6 @@ const TABLES: &str = "
         bytes TEXT NOT NULL,
         PRIMARY KEY (commit_number, n)
     ) WITHOUT ROWID;
-    CREATE INDEX decisions_by_command ON decisions (json_extract(bytes, '$.command'));
     CREATE TABLE events (
         position INTEGER PRIMARY KEY,
         commit_number INTEGER NOT NULL,
@@ -58,8 +61,12 @@ const TABLES: &str = "
         channel TEXT NOT NULL,
         bytes TEXT NOT NULL
     );
-    CREATE INDEX events_by_subject ON events (subject);
     CREATE TABLE keys (id TEXT PRIMARY KEY, bytes BLOB NOT NULL);
+";
+
+const INDEXES: &str = "
+    CREATE INDEX decisions_by_command ON decisions (json_extract(bytes, '$.command'));
+    CREATE INDEX events_by_subject ON events (subject);
 ";
 
 pub fn check_library() -> Result<(), JournalError> {
@@ -198,6 +205,31 @@ pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     Ok(conn)
 }
 
+/// Makes a file with the journal's tables, and its indexes where these are wanted, for somebody who
+/// has it alone and keeps nothing of it before it is whole: without locks, and nothing is synced.
+pub fn open_draft(path: &Path, indexed: bool) -> Result<Connection, JournalError> {
+    let doing = || format!("cannot make {}", path.display());
+    // For its owner alone. Where this fails it is there already, or SQLite says why.
+    let _ = File::options().create_new(true).write(true).mode(0o600).open(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn =
+        Connection::open_with_flags_and_vfs(path, flags, "unix-none").map_err(sqlite(doing))?;
+    set_up(&conn, READER_WAIT).map_err(sqlite(doing))?;
+    for (setting, value) in
+        [("journal_mode", "MEMORY"), ("synchronous", "OFF"), ("secure_delete", "ON")]
+    {
+        conn.pragma_update_and_check(None, setting, value, |_| Ok(()))
+            .or_else(no_rows)
+            .map_err(sqlite(doing))?;
+    }
+    conn.execute_batch(TABLES).map_err(sqlite(doing))?;
+    if indexed {
+        conn.pragma_update(None, "cache_size", INDEXED_CACHE_KIB).map_err(sqlite(doing))?;
+        conn.execute_batch(INDEXES).map_err(sqlite(doing))?;
+    }
+    Ok(conn)
+}
+
 /// SQLite reads a journal that no engine has open only where it may put its `-shm` file.
 pub fn explain_read_only(path: &Path, error: JournalError) -> JournalError {
     match error {
@@ -253,9 +285,16 @@ fn create_tables(conn: &mut Connection) -> Result<(), rusqlite::Error> {
     let tables: i64 = transaction.query_row(count, (), |row| row.get(0))?;
     if tables == 0 {
         transaction.execute_batch(TABLES)?;
-        transaction.execute("INSERT INTO meta (name, value) VALUES ('format', ?1)", [FORMAT])?;
+        transaction.execute_batch(INDEXES)?;
+        set_format(&transaction)?;
     }
     transaction.commit()
+}
+
+/// Says in the file that it is a journal.
+pub fn set_format(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let insert = "INSERT INTO meta (name, value) VALUES ('format', ?1)";
+    conn.execute(insert, [FORMAT]).map(drop)
 }
 
 /// A connection on which nothing happens that the journal's code does not say: no triggers, views
@@ -264,24 +303,28 @@ fn connect(path: &Path, flags: OpenFlags, wait: Duration) -> Result<Connection, 
     let opening = || format!("cannot open the journal {}", path.display());
     let open = || {
         let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        conn.busy_timeout(wait)?;
-        for (config, on) in [
-            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
-            (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-            (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
-        ] {
-            conn.set_db_config(config, on)?;
-        }
-        conn.pragma_update(None, "cell_size_check", true)?;
-        conn.pragma_update(None, "temp_store", "MEMORY")?;
-        conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+        set_up(&conn, wait)?;
         Ok(conn)
     };
     open().map_err(sqlite(opening))
+}
+
+fn set_up(conn: &Connection, wait: Duration) -> Result<(), rusqlite::Error> {
+    conn.busy_timeout(wait)?;
+    for (config, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ] {
+        conn.set_db_config(config, on)?;
+    }
+    conn.pragma_update(None, "cell_size_check", true)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
 }
 
 /// Sets what durability and forgetting need, and reads it back.

@@ -44,10 +44,10 @@ impl Readers {
     }
 
     /// Runs one question in one transaction.
-    pub fn with<T>(
+    pub fn with<T, E: From<JournalError>>(
         &self,
-        ask: impl FnOnce(&Connection) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
+        ask: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut lent = self.lend();
         let conn = match lent.conn.take() {
             Some(conn) => conn,

@@ -152,17 +152,21 @@ impl Writer {
         Ok(key)
     }
 
-    /// Overwrites a key where it lies. Its row stays: SQLite may move the neighbours of a row that is
-    /// deleted to another page, and `secure_delete` does not wipe what they leave behind.
     fn wipe_key(&mut self, id: &str) -> Result<(), JournalError> {
         let doing = || format!("cannot destroy the key {id} in {}", self.path.display());
-        let wipe = "UPDATE keys SET bytes = zeroblob(length(bytes)) WHERE id = ?1";
-        self.conn.execute(wipe, [id]).map(drop).map_err(sqlite(doing))
+        wipe(&self.conn, id).map_err(sqlite(doing))
     }
 }
 
+/// Overwrites a key where it lies. Its row stays: SQLite may move the neighbours of a row that is
+/// deleted to another page, and `secure_delete` does not wipe what they leave behind.
+pub fn wipe(conn: &Connection, id: &str) -> Result<(), rusqlite::Error> {
+    let wipe = "UPDATE keys SET bytes = zeroblob(length(bytes)) WHERE id = ?1";
+    conn.prepare_cached(wipe)?.execute([id]).map(drop)
+}
+
 /// Writes a commit's rows, and gives the bytes they hold.
-fn insert(
+pub fn insert(
     transaction: &Transaction<'_>,
     commit: &Commit,
     doing: impl Fn() -> String + Copy,
@@ -203,7 +207,7 @@ fn insert(
 }
 
 /// Stores a key. One that is stored already is left alone when it is the same.
-fn insert_key(
+pub fn insert_key(
     transaction: &Transaction<'_>,
     key: &WrappedKey,
     doing: impl Fn() -> String + Copy,

@@ -138,10 +138,7 @@ fn while_ordering(mut customer: Customer, work: impl FnOnce()) -> Customer {
 
 /// Where the rows are that a rebuild builds.
 fn next_folders(folder: &TempDir, number: u32) -> [PathBuf; 4] {
-    ViewName::ALL.map(|view| {
-        let version = if view == ViewName::OrderList { 2 } else { 1 };
-        folder.path().join(format!("{view}.v{version}.{number}"))
-    })
+    ViewName::ALL.map(|view| folder.path().join(format!("{}.{number}", first_folder(view))))
 }
 
 #[test]
@@ -211,17 +208,17 @@ fn rows_of_an_older_version_serve_until_the_new_ones_take_over() {
     all_reached(&views, head);
     block_on(projectors.stop());
     drop(views);
-    fs::remove_dir_all(folder.path().join("order_list.v2")).unwrap();
+    let next = folder.path().join(first_folder(ViewName::OrderList));
+    fs::remove_dir_all(&next).unwrap();
     let old = built::<ListsV1>(&journal, ViewName::OrderList, &folder, head);
     old.projection.close().unwrap();
 
-    let next = folder.path().join("order_list.v2");
     gate::set(&next, Some(Writes::Only(0)));
     let (views, projectors) = start_gated(&journal, &folder);
     let mut customer = Customer::new(&journal, &views, 60, 4000);
     let it = status(&views, ViewName::OrderList);
     assert_eq!((it.version, it.position, it.rebuilding), (1, head, false), "it serves at once");
-    assert_eq!(it.rebuild.unwrap().version, 2);
+    assert_eq!(it.rebuild.unwrap().version, OrderList::VERSION);
     customer.look();
     for _ in 0..15 {
         gate::set(&next, Some(Writes::Only(1)));
@@ -236,7 +233,7 @@ fn rows_of_an_older_version_serve_until_the_new_ones_take_over() {
         gate::set(&next, None);
         taken_over(&views, ViewName::OrderList);
     });
-    assert_eq!(status(&views, ViewName::OrderList).version, 2);
+    assert_eq!(status(&views, ViewName::OrderList).version, OrderList::VERSION);
     assert_eq!(views.order_list.counts(&all).unwrap().total(), customer.orders);
     let position = journal.head().borrow().position;
     assert_eq!(dumps(&views), folded(&journal, position));
@@ -259,7 +256,8 @@ fn is_whole(journal: &Arc<dyn Journal>, folder: &TempDir, served: Position, what
     // What was set aside is there for whoever wants to look.
     left.retain(|name| name.starts_with("order_list") && !name.contains("damaged"));
     let newest = left.pop_first().unwrap();
-    assert!(left.is_empty() && newest.starts_with("order_list.v2"), "{what}: {newest}, {left:?}");
+    let is_newest = newest.starts_with(&first_folder(ViewName::OrderList));
+    assert!(left.is_empty() && is_newest, "{what}: {newest}, {left:?}");
 }
 
 #[test]
@@ -269,8 +267,9 @@ fn a_take_over_survives_a_crash_at_each_step() {
     let half = Position(head.0 / 2);
     let name = ViewName::OrderList;
     type Leave = fn(&Arc<dyn Journal>, ViewName, &TempDir, Position);
+    let newest = first_folder(name);
     let versions: [(Leave, &str); 2] =
-        [(leave::<OrderList>, "order_list.v2"), (leave::<ListsV1>, "order_list.v1")];
+        [(leave::<OrderList>, &newest), (leave::<ListsV1>, "order_list.v1")];
     for (leave_old, old) in versions {
         let check = |what: &str, served: Position, then: &dyn Fn(&TempDir)| {
             let folder = tempfile::tempdir().unwrap();
@@ -408,8 +407,7 @@ fn a_status_waits_for_nobody() {
     let (views, projectors) = start_gated(&journal, &folder);
     let head = journal.head().borrow().position;
     all_reached(&views, head);
-    let paths = ["order_detail.v1", "order_list.v2", "wallets.v1", "catalogue.v1"];
-    let paths = paths.map(|name| folder.path().join(name));
+    let paths = ViewName::ALL.map(|view| folder.path().join(first_folder(view)));
     paths.iter().for_each(|path| gate::set(path, Some(Writes::Only(0))));
     record(&journal, [placed(6), charged(1)]);
     for it in views.status() {
@@ -434,8 +432,8 @@ fn folders_of_versions_that_nobody_reads_go() {
     all_reached(&views, journal.head().borrow().position);
     assert!(views.status().iter().all(|it| it.rebuild.is_none()));
     block_on(projectors.stop());
-    let left = ["catalogue.v1", "order_detail.v1", "order_list.v2", "wallets.v1", "wallets.v7"];
-    assert_eq!(names(&folder), left.map(str::to_owned).into());
+    let left = ViewName::ALL.map(first_folder).into_iter().chain(["wallets.v7".to_owned()]);
+    assert_eq!(names(&folder), left.collect());
     assert!(
         Projection::<Wallets>::open_each(folder.path(), &options().keeping).unwrap().len() == 1
     );

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     super::{
         judge::ended,
-        law::{CHANNELS, Law, Row},
+        law::{CHANNELS, Facets, Law, Row},
     },
     asked::{Ask, Caller, Face, Order as Wanted, What},
 };
@@ -99,6 +99,9 @@ pub struct Order {
 /// How long the deadlines last that the test's settings say, in milliseconds.
 pub const PAY_WITHIN: i64 = 600_000;
 pub const RECEIVE_WITHIN: i64 = 1_800_000;
+
+/// Every order here is paid from a wallet, and no row of its life asks for more.
+const WALLET: Facets = Facets { method: Method::Wallet, paid: false, available: true };
 
 pub fn law(side: usize) -> &'static Law {
     Law::of(&Channel::new(CHANNELS[side]).unwrap(), 1)
@@ -226,7 +229,7 @@ impl Model {
                     history: Vec::new(),
                 };
                 self.orders.push(order);
-                let row = law(ask.side).find(Word::Place, None, Method::Wallet, &[By::Buyer]);
+                let row = law(ask.side).find(Word::Place, None, WALLET, &[By::Buyer]);
                 self.take(self.orders.len() - 1, row.unwrap());
             }
             What::Step { order, word } => {
@@ -267,7 +270,7 @@ impl Model {
     /// What leads on from where an order is, for one who has these roles.
     pub fn row(&self, n: usize, word: Word, roles: &[By]) -> Option<&'static Row> {
         let order = &self.orders[n];
-        law(order.side).find(word, Some(order.phase), Method::Wallet, roles)
+        law(order.side).find(word, Some(order.phase), WALLET, roles)
     }
 
     /// The caller, where it is an account of the channel that the request is about.
@@ -351,7 +354,8 @@ impl Model {
         match ask.caller {
             Caller::Operator if ask.face == Face::Native => vec![By::Operator],
             Caller::Staff if ask.face == Face::Native => vec![By::Staff],
-            Caller::Person(side, n) if side == order.side => {
+            // Who has left is nobody's buyer or seller any more.
+            Caller::Person(side, n) if self.is_of(ask.caller, order.side) => {
                 let sells = self.sides[side].stores[&order.store].owner == n;
                 let roles = [(By::Buyer, order.buyer == n), (By::Seller, sells)];
                 roles.into_iter().filter(|(_, is)| *is).map(|(by, _)| by).collect()
@@ -412,6 +416,11 @@ impl Side {
 }
 
 impl Fault {
+    /// Whether it is about who asks, or what that may see, and not about what is asked for.
+    pub fn is_of_caller(self) -> bool {
+        matches!(self, Self::Caller | Self::NoAccount | Self::NotOwn | Self::NoOrder)
+    }
+
     /// The statuses that say so.
     pub fn codes(self, face: Face) -> &'static [u16] {
         match face {

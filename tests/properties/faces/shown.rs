@@ -6,11 +6,12 @@ use docket::engine;
 use serde_json::{Value, json};
 
 use super::{
-    super::{books::Books, law::CHANNELS, site::decisions},
+    super::{books::Books, judge::ended, law::CHANNELS, site::decisions, talk::Town},
     Site,
-    asked::{NAMES, name, thing},
+    asked::{Ask, Caller, NAMES, name, thing},
     model::{Order, cny, state},
 };
+use crate::support::Answer;
 
 impl Site {
     /// Reads everything through every face that has it.
@@ -223,7 +224,23 @@ impl Site {
             .iter()
             .map(|side| side.newcomers.len() + side.wallets.iter().flatten().count())
             .sum();
-        assert_eq!((world.orders.len(), world.accounts.len()), (self.model.orders.len(), accounts));
+        let is_open = |phase| !ended(phase);
+        let open = self.model.orders.iter().filter(|it| is_open(it.phase)).count();
+        let known = world.orders.values().filter(|it| is_open(it.phase)).count();
+        assert_eq!((known, world.accounts.len()), (open, accounts));
+    }
+}
+
+/// What was acknowledged through one face is there for its caller through every face, whatever
+/// else goes on.
+pub async fn shows_at_once(town: &Town, ask: &Ask, token: &str, answer: &Answer) {
+    let id = answer.body.get("id").unwrap_or(&answer.body["order_id"]).as_str().unwrap();
+    let shown = town.get(&format!("/v1/orders/{id}"), token).await;
+    assert_eq!((&shown["id"], &shown["phase"]), (&json!(id), &json!("AwaitingPayment")));
+    if let (0, Caller::Person(_, n)) = (ask.side, ask.caller) {
+        let body = json!({ "user_id": NAMES[n], "order_id": id });
+        let shown = town.shop.post("/buyer/query_order_state", token, body).await;
+        assert_eq!(shown.body["order_state"], 0, "{shown:?}");
     }
 }
 

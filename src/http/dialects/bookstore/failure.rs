@@ -81,7 +81,7 @@ impl Failure {
         match error {
             Error::Rejected(rejection) => Self::refused(rejection, named),
             Error::KeyReused => Self::new(422, error.to_string()),
-            Error::Stopped(_) => Self::storage(),
+            Error::Stopped(_) | Error::Unread(_) => Self::storage(),
             Error::Full | Error::Overdue | Error::Unknown(_) | Error::ShuttingDown => {
                 Self::busy(error.to_string())
             }
