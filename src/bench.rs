@@ -2,28 +2,36 @@
 //!
 //! The load comes from this process; what is measured is a process of its own. Every figure has
 //! its baseline, measured in the same run: a ratio says more than a number from another machine.
+//!
+//! **Invariant:** figures go to standard output, everything else to standard error; what was made
+//! for the measurement, folders and processes, is gone at the end, whoever breaks off.
 
 use std::{
+    io::IsTerminal as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 mod append;
 mod commands;
 mod echo;
 mod engine;
 mod fill;
+mod latencies;
 mod load;
 mod mix;
+mod options;
 mod place;
 mod process;
 mod query;
@@ -33,114 +41,100 @@ mod shop;
 mod start;
 
 use load::{Measured, Plan, Talk};
-
-/// What is warmed up before anything counts.
-const WARM: Duration = Duration::from_secs(1);
+use options::Row;
+use report::Figure;
 
 /// What is to be measured, and how.
 #[derive(Args)]
+#[command(after_help = options::EXAMPLES, subcommand_value_name = "ROW")]
+#[command(subcommand_help_heading = "Rows", disable_help_subcommand = true)]
 pub struct Bench {
-    /// What to measure
+    #[command(subcommand)]
     row: Row,
-    /// Connections that are kept alive; several numbers are measured one after the other
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "64")]
-    connections: Vec<usize>,
-    /// How long each measurement counts
-    #[arg(long, value_name = "S", default_value_t = 10)]
-    seconds: u64,
-    /// Requests a second, kept up whatever the answers take; by default as fast as answers come
-    #[arg(long, value_name = "R")]
-    rate: Option<f64>,
-    /// Orders that are there before it is measured [default: none for place, a million else]
-    #[arg(long, value_name = "N")]
-    preload: Option<u64>,
     /// One JSON object a line
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// Where to keep what is measured, on the disk that is meant; what is made there goes at the end
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 }
 
-/// What can be measured.
-#[derive(Clone, Copy, ValueEnum)]
-enum Row {
-    /// Orders of two lines over HTTP, durable, with live views
-    Place,
-    /// Whole lives of orders through the bookstore API
-    Mix,
-    /// Deciding and encoding in this process, in memory and on SQLite
-    Engine,
-    /// Detail, counts and a page of 20, on many orders
-    Query,
-    /// From the journal to the world, and to the views
-    Replay,
-    /// How long until the first order is accepted; memory of an open and of a closed order
-    Start,
-    /// What the world of a journal takes in memory
-    #[value(hide = true)]
-    World,
-    /// The baseline itself
-    #[value(hide = true)]
-    Echo,
-}
-
-/// How it is measured.
+/// What every row knows.
 pub(crate) struct Setting {
-    connections: Vec<usize>,
-    seconds: u64,
-    rate: Option<f64>,
-    preload: Option<u64>,
     json: bool,
     /// For what is made and goes at the end.
     folder: PathBuf,
-    /// As named.
-    beside: PathBuf,
     bar: ProgressBar,
+    shows_bar: bool,
 }
 
-/// Measures, and prints a line for each figure.
+/// How long a measurement that is broken off may take to let go of what it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Measures, and prints a line for each figure. Ends with 130 where a signal breaks it off.
 ///
 /// # Errors
 /// When something does not start, or does not answer as it must.
-pub async fn run(bench: Bench) -> anyhow::Result<()> {
-    let Bench { row, connections, seconds, rate, preload, json, folder: beside } = bench;
-    let folder = Scratch::new(&beside)?;
+pub async fn run(bench: Bench) -> anyhow::Result<ExitCode> {
+    let Bench { row, json, folder } = bench;
+    match row {
+        Row::Echo => return echo::serve().await.map(|()| ExitCode::SUCCESS),
+        Row::World { journal } => return start::world(&journal).map(|()| ExitCode::SUCCESS),
+        _ => {}
+    }
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let scratch = Scratch::new(&folder)?;
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{msg}")?);
-    let folder_of = folder.0.clone();
-    let setting =
-        Setting { connections, seconds, rate, preload, json, folder: folder_of, beside, bar };
-    let measure = async {
-        match row {
-            Row::Place => place::run(&setting).await,
-            Row::Mix => mix::run(&setting).await,
-            Row::Engine => engine::run(&setting).await,
-            Row::Query => query::run(&setting).await,
-            Row::Replay => replay::run(&setting).await,
-            Row::Start => start::run(&setting).await,
-            Row::World => start::world(&setting),
-            Row::Echo => echo::serve().await,
-        }
-    };
+    let shows_bar = std::io::stderr().is_terminal();
+    let setting = Setting { json, folder: scratch.0.clone(), bar, shows_bar };
+    // Of its own, because a part of it may keep its thread for long.
+    let mut measuring = tokio::spawn(async move {
+        let done = measure(&row, &setting).await;
+        setting.bar.finish_and_clear();
+        done
+    });
     tokio::select! {
-        done = measure => done,
-        // The folder goes, whoever breaks off.
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("broken off"),
+        done = &mut measuring => return done.context("the bench")?.map(|()| ExitCode::SUCCESS),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    measuring.abort();
+    let _ = tokio::time::timeout(PATIENCE, measuring).await; // Whatever it says: it is over.
+    eprintln!("docket: broken off");
+    Ok(ExitCode::from(130))
+}
+
+async fn measure(row: &Row, setting: &Setting) -> anyhow::Result<()> {
+    match row {
+        Row::Place(options) => place::run(setting, options).await,
+        Row::Mix(load) => mix::run(setting, load).await,
+        Row::Engine(options) => engine::run(setting, options).await,
+        Row::Query(options) => query::run(setting, options).await,
+        Row::Replay(options) => replay::run(setting, options).await,
+        Row::Start(options) => start::run(setting, options).await,
+        Row::Echo | Row::World { .. } => Ok(()), // They measure nothing.
     }
 }
 
 impl Setting {
-    fn plan(&self) -> Plan {
-        Plan { warm: WARM, measured: Duration::from_secs(self.seconds), rate: self.rate }
-    }
-
-    fn preload_or(&self, default: u64) -> u64 {
-        self.preload.unwrap_or(default)
-    }
-
+    /// Says what is done now, to whoever waits.
     fn say(&self, text: &str) {
+        if self.shows_bar {
+            self.tick(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Says how far that is; nothing where nobody watches.
+    fn tick(&self, text: &str) {
         self.bar.set_message(text.to_owned());
         self.bar.tick();
+    }
+
+    fn print(&self, figure: &Figure) -> anyhow::Result<()> {
+        self.bar.suspend(|| figure.write(&mut std::io::stdout().lock(), self.json))
     }
 
     /// Puts a server under load from a thread of its own, and says how it goes.
@@ -153,24 +147,22 @@ impl Setting {
     ) -> anyhow::Result<(Measured, Vec<T>)> {
         let answers = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&answers);
-        let connections = talks.len();
+        let what = format!("{what}, {} connections", talks.len());
+        self.say(&what);
         let loading = tokio::task::spawn_blocking(move || {
             load::run(address, talks, plan, move |n| {
                 told.fetch_add(n, Ordering::Relaxed);
             })
         });
         tokio::pin!(loading);
-        let mut seconds = 0;
+        let (begin, of) = (Instant::now(), (plan.warm + plan.measured).as_secs_f64());
         loop {
             tokio::select! {
                 done = &mut loading => return done.context("the load")?,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {
-                    seconds += 1;
                     let n = answers.swap(0, Ordering::Relaxed);
-                    let of = (plan.warm + plan.measured).as_secs();
-                    self.say(&format!(
-                        "{what}, {connections} connections: {n} answers/s, {seconds} of {of} s"
-                    ));
+                    let seconds = begin.elapsed().as_secs();
+                    self.tick(&format!("{what}: {n} answers/s, {seconds} of {of:.0} s"));
                 }
             }
         }
@@ -183,7 +175,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(beside: &Path) -> anyhow::Result<Self> {
         let folder = beside.join(format!("docket-bench-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&folder)
+        std::fs::create_dir(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder.canonicalize()?))
     }
@@ -191,6 +183,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // Somebody took it away before.
+        // What was broken off may make one file more while the others go.
+        for _ in 0..100 {
+            if std::fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("docket: {} cannot be removed", self.0.display());
     }
 }

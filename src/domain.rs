@@ -7,6 +7,8 @@
 
 use events::{AccountId, Digest, Event, Millis, OrderReceipt, Role, StoreId, Subject};
 
+use lifecycle::Bound;
+
 mod account;
 mod channel;
 mod command;
@@ -95,6 +97,13 @@ impl<'a> Deciding<'a> {
         self.channel()?.stores.get(store)
     }
 
+    /// Refuses one more where there are as many as this channel's settings allow.
+    fn one_more(&self, bound: Bound, there: u64) -> Result<(), Rejection> {
+        let rules = self.channel().and_then(ChannelState::newest);
+        let most = rules.map_or(bound.default_most(), |rules| rules.settings.most(bound));
+        at_most(most, bound.what(), there)
+    }
+
     /// The account the caller names, proven or not; `None` for docket's own commands.
     fn account(&self) -> Result<Option<(AccountId, &'a Account)>, Rejection> {
         match &self.command.caller {
@@ -140,7 +149,7 @@ impl<'a> Deciding<'a> {
     /// A named token that is live and good for the command's channel.
     fn token(&self, token: Digest) -> Result<&'a Token, Rejection> {
         let token = self.world.tokens.get(&token).ok_or(Rejection::Unauthenticated)?;
-        let lives = token.expires_at.is_none_or(|expires_at| expires_at > self.now);
+        let lives = token.lives(self.now);
         let here = token.channel.as_ref().is_none_or(|it| *it == self.command.channel);
         if lives && here { Ok(token) } else { Err(Rejection::Unauthenticated) }
     }
@@ -178,6 +187,12 @@ impl<'a> Deciding<'a> {
         self.authentic()?;
         account.ok_or(Rejection::AccountUnknown)
     }
+}
+
+/// Refuses one more where there are as many as there may be.
+fn at_most(most: i64, what: &'static str, there: u64) -> Result<(), Rejection> {
+    let there = i64::try_from(there).unwrap_or(i64::MAX);
+    if there < most { Ok(()) } else { Err(Rejection::TooMany { most, what }) }
 }
 
 impl Decided {

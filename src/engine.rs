@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     domain::{Command, Rejection, World},
-    journal::Journal,
+    journal::{Journal, Tail},
 };
 
 mod batch;
@@ -39,7 +39,7 @@ mod writer;
 pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
 pub use decider::{Decider, SealedCommit};
 pub use finished::{Missing, read_back};
-pub use measure::describe_metrics;
+pub use measure::{describe_metrics, world_sizes};
 use time::Time;
 
 pub use replay::{ReplayError, replay};
@@ -66,6 +66,8 @@ pub struct Options {
     pub clock_jump_max: Duration,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Where those who follow closely find what was recorded last. Default: one that keeps nothing.
+    pub tail: Tail,
 }
 
 impl Default for Options {
@@ -77,6 +79,7 @@ impl Default for Options {
             tick: Duration::from_millis(200),
             clock_jump_max: Duration::from_secs(3600),
             clock: Arc::new(|| Millis(chrono::Utc::now().timestamp_millis())),
+            tail: Tail::default(),
         }
     }
 }

@@ -14,9 +14,11 @@ use tokio::sync::{oneshot, watch};
 
 pub mod memory;
 pub mod sqlite;
+pub mod tail;
 
 pub use memory::MemoryJournal;
 pub use sqlite::SqliteJournal;
+pub use tail::{Followed, Tail};
 
 /// A place where commits are kept. All methods but [`append`](Journal::append) and
 /// [`head`](Journal::head) block on storage: call them off the async threads.

@@ -13,7 +13,7 @@ use docket::{
     bench,
     config::{self, Config},
     demo,
-    domain::lifecycle::{Lifecycle, Settings},
+    domain::lifecycle::{Bound, Lifecycle, Settings},
     http,
     node::{self, Parts},
     operate::commands::{self, Task},
@@ -114,7 +114,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", shown_settings(&settings(cli.config.as_deref(), &cli.serve)?)?);
             Ok(ExitCode::SUCCESS)
         }
-        Some(Do::Bench(bench)) => bench::run(bench).await.map(|()| ExitCode::SUCCESS),
+        Some(Do::Bench(bench)) => bench::run(bench).await,
         Some(Do::Operate(task)) => {
             let flags = Serve { data: task.data(), ..Serve::default() };
             commands::run(task, &settings(cli.config.as_deref(), &flags)?).await
@@ -267,9 +267,10 @@ fn shown_settings(config: &Config) -> anyhow::Result<String> {
         let overrides = overrides.into_iter().map(|(name, value)| (name, value.text)).collect();
         Settings::override_with(lifecycle.default_settings(), &overrides)
             .with_context(|| format!("the settings of channel {channel}"))?;
+        let bounds = Bound::ALL.map(|it| (it.name().to_owned(), it.default_most().to_string()));
         let defaults = lifecycle.default_settings().iter();
-        channels
-            .push((channel, defaults.map(|(name, it)| (name.clone(), it.to_string())).collect()));
+        let defaults = defaults.map(|(name, it)| (name.clone(), it.to_string()));
+        channels.push((channel, bounds.into_iter().chain(defaults).collect()));
     }
     Ok(config::show(config, &channels))
 }

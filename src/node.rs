@@ -29,7 +29,7 @@ use crate::{
     engine::{self, Clock, Handle, Request, Running},
     feed::Feed,
     http::{self, App, lockout::Lockout, passwords::Passwords, tokens::Tokens},
-    journal::{Journal, JournalError, MemoryJournal, SqliteJournal, sqlite},
+    journal::{Journal, JournalError, MemoryJournal, SqliteJournal, Tail, sqlite},
     keys::{self, KeyRing, MasterKey, StoreError, WrappedKeys},
     projector::{self, Projectors, Views},
 };
@@ -43,6 +43,10 @@ use options::{engine_options, http_settings, password_options};
 
 /// How many requests with bodies larger than usual are taken at once.
 const LARGE_BODIES_AT_ONCE: usize = 8;
+
+/// How many of the newest events are kept decoded for the views: more than come while one of them is
+/// writing.
+const TAIL_EVENTS: usize = 16 * 1024;
 
 /// How many searches may read a catalogue at once.
 const SEARCHES_AT_ONCE: usize = 2;
@@ -101,7 +105,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
         blocking(move || KeyRing::load(master, stored).context("the key ring")).await?
     };
 
-    let options = engine_options(config, parts.clock);
+    let tail = Tail::keeping(TAIL_EVENTS);
+    let options = engine_options(config, parts.clock, tail.clone());
     let (engine, running, forgotten) = {
         let journal = Arc::clone(&journal);
         let start = move || {
@@ -135,6 +140,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
                 cache_bytes: config.count("view_cache_bytes"),
                 ..projections::Options::default()
             },
+            tail,
             ..projector::Options::default()
         };
         blocking(move || Views::start(journal, &folder, &options).context("the views")).await?

@@ -22,7 +22,7 @@ use events::{Millis, Position};
 use projections::{Catalogue, OrderDetail, OrderList, Pair, Rows, View, Wallets};
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Tail};
 
 mod beside;
 mod folding;
@@ -100,6 +100,15 @@ pub struct Options {
     /// change is written once. Whoever [waits](Views::reached) has them taken in at once, and waits
     /// the longer the more have gathered.
     pub gather: Duration,
+    /// How much may be taken in before it is written, in bytes of a view's memory. Queries see what
+    /// is taken in; the journal has it should the process die. The more, the more often a row that
+    /// changes again is written once for all.
+    pub write_bytes: usize,
+    /// How long what is taken in stays unwritten at most.
+    pub write_after: Duration,
+    /// What the engine has just recorded, where it runs in this process. What is not there is read
+    /// from the journal.
+    pub tail: Tail,
 }
 
 impl Default for Options {
@@ -108,6 +117,9 @@ impl Default for Options {
             keeping: projections::Options::default(),
             batch_events: 500,
             gather: Duration::from_millis(20),
+            write_bytes: 2 << 20,
+            write_after: Duration::from_secs(1),
+            tail: Tail::default(),
         }
     }
 }
@@ -198,7 +210,7 @@ impl Views {
         folder: &Path,
         options: &Options,
     ) -> Result<(Self, Projectors), Error> {
-        let reader = Arc::new(Reader::new(journal, options.batch_events));
+        let reader = Arc::new(Reader::new(journal, options.tail.clone(), options.batch_events));
         reader.learn_newest();
         let mut projectors = Projectors { stop: watch::Sender::new(false), threads: Vec::new() };
         let starting =
@@ -217,7 +229,7 @@ impl Views {
         folder: &Path,
         options: &Options,
     ) -> Result<Self, Error> {
-        let reader = Arc::new(Reader::new(journal, options.batch_events));
+        let reader = Arc::new(Reader::new(journal, options.tail.clone(), options.batch_events));
         let once = Once { folder, options, reader: Arc::clone(&reader), upto };
         Self::build(reader, once)
     }
@@ -395,8 +407,7 @@ struct Once<'a> {
 impl Build for Once<'_> {
     fn view<V: View>(&mut self, name: ViewName) -> Result<(V, Followed), Error> {
         let reader = Arc::clone(&self.reader);
-        let keeping = &self.options.keeping;
-        let mut rows = Folding::<V>::anew(name, self.folder, keeping, Arc::clone(&reader))?;
+        let mut rows = Folding::<V>::anew(name, self.folder, self.options, Arc::clone(&reader))?;
         while rows.advance(self.upto)? {}
         Ok(Follower::over(name, self.folder, self.options, reader, rows).queries())
     }

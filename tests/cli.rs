@@ -93,6 +93,11 @@ fn config_shows_every_setting_and_no_secret() {
     assert_eq!(line("#listen"), "#listen = \"127.0.0.1:8080\" # default");
     assert_eq!(line("#master_key"), "#master_key = \"…\" # DOCKET_MASTER_KEY, not shown");
     assert!(!shown.contains(&key), "{shown}");
+    // What a life cycle's file does not name can be set all the same.
+    for bound in docket::domain::lifecycle::Bound::ALL {
+        let shown = line(&format!("#{}", bound.name()));
+        assert_eq!(shown, format!("#{} = {} # default", bound.name(), bound.default_most()));
+    }
     for it in docket::config::SITE.iter().chain(docket::config::CHANNEL) {
         assert!(shown.contains(&format!("{} = ", it.name)), "{} is not in:\n{shown}", it.name);
     }

@@ -78,6 +78,7 @@ async fn nothing_personal_and_no_secret_is_left_in_the_open() {
         (path.to_owned(), answer.into_bytes())
     });
     assert!(shown[0].1.len() > 1000, "there are metrics");
+    views_are_written(&data).await;
     visit.look_for_secrets("while it runs", &data, shown.into());
     let ended = docket.terminate();
     assert!(ended.status.success());
@@ -345,9 +346,7 @@ impl Visit {
         }
         // What is plain by design is there, so whatever else is plain would be found as well.
         for wanted in ["journal.sqlite", "views/catalogue"] {
-            let plain = |bytes: &[u8]| bytes.windows(5).any(|window| window == b"Waltz");
-            let mut files = places.iter().filter(|(place, _)| place.contains(wanted));
-            assert!(files.any(|(_, bytes)| plain(bytes)), "{wanted} has no title");
+            assert!(has_title(&places, wanted), "{wanted} has no title");
         }
         let master = fs::read_to_string(data.join("master.key")).unwrap();
         let raw: Vec<u8> = master.trim().as_bytes().chunks(2).map(hex_byte).collect();
@@ -446,6 +445,29 @@ fn forms(text: &str) -> Vec<String> {
 
 fn hex_byte(pair: &[u8]) -> u8 {
     u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()
+}
+
+/// Whether a title is in a file of this name, plain as it is meant to be.
+fn has_title(places: &[(String, Vec<u8>)], name: &str) -> bool {
+    let plain = |bytes: &[u8]| bytes.windows(5).any(|window| window == b"Waltz");
+    let mut files = places.iter().filter(|(place, _)| place.contains(name));
+    files.any(|(_, bytes)| plain(bytes))
+}
+
+/// Waits until what the views have taken in is in their files.
+async fn views_are_written(data: &Path) {
+    let written = async {
+        loop {
+            let mut places = Vec::new();
+            read_files(&data.join("views"), &mut places);
+            if has_title(&places, "catalogue") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let within = Duration::from_secs(20);
+    tokio::time::timeout(within, written).await.expect("views are written within a second");
 }
 
 fn read_files(folder: &Path, places: &mut Vec<(String, Vec<u8>)>) {

@@ -44,3 +44,5 @@ mod support;
 mod talk;
 #[path = "properties/views.rs"]
 mod views;
+#[path = "properties/world.rs"]
+mod world;

@@ -1,35 +1,27 @@
 //! A batch: the changes of many events, folded, so that each key is written once.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, btree_map::Entry},
-    ops::Bound,
-};
+use std::{borrow::Cow, collections::btree_map::Entry, ops::Bound};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::store::{Change, Error, Store, from_json};
+use crate::{
+    layers::{Changes, Pending},
+    store::{Error, Source, from_json},
+};
 
-/// Rows as they are after the events taken in so far, over those that the store has.
+/// Rows as they are after the events taken in so far, over those that there were.
 pub struct Batch<'a> {
-    store: &'a dyn Store,
+    below: &'a dyn Source,
     version: u32,
-    changes: BTreeMap<Vec<u8>, Pending>,
+    changes: Changes,
 }
 
 /// A key that has a value, and that, to be changed in place.
 pub(crate) type Found<'b> = (Vec<u8>, &'b mut Vec<u8>);
 
-/// What becomes of a key.
-struct Pending {
-    value: Option<Vec<u8>>,
-    /// The store has no such key, so that removing it again leaves nothing to write.
-    fresh: bool,
-}
-
 impl<'a> Batch<'a> {
-    pub(crate) fn over(store: &'a dyn Store, version: u32) -> Self {
-        Self { store, version, changes: BTreeMap::new() }
+    pub(crate) fn over(below: &'a dyn Source, version: u32) -> Self {
+        Self { below, version, changes: Changes::new() }
     }
 
     /// The version of the rows: the view's own, or one that it [serves](crate::View::SERVES).
@@ -41,7 +33,7 @@ impl<'a> Batch<'a> {
     pub fn get(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Error> {
         match self.changes.get(key) {
             Some(pending) => Ok(pending.value.as_deref().map(Cow::Borrowed)),
-            None => Ok(self.store.get(key)?.map(Cow::Owned)),
+            None => Ok(self.below.get(key)?.map(Cow::Owned)),
         }
     }
 
@@ -55,7 +47,7 @@ impl<'a> Batch<'a> {
         let pending = match self.changes.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                let value = self.store.get(unknown.key())?;
+                let value = self.below.get(unknown.key())?;
                 let fresh = value.is_none();
                 unknown.insert(Pending { value, fresh })
             }
@@ -69,7 +61,7 @@ impl<'a> Batch<'a> {
         let bounds = (Bound::Included(from), Bound::Excluded(to));
         let mut known = self.changes.range::<[u8], _>(bounds);
         let known = known.find(|(_, pending)| pending.value.is_some()).map(|(key, _)| key.clone());
-        let mut stored = self.store.range(from..known.as_deref().unwrap_or(to));
+        let mut stored = self.below.range(from..known.as_deref().unwrap_or(to));
         // Where the batch has a key, it knows better.
         let first =
             stored.find(|pair| !matches!(pair, Ok((key, _)) if self.changes.contains_key(key)));
@@ -126,11 +118,10 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// What is to be written, in the order of the keys.
-    pub(crate) fn into_changes(self) -> Vec<Change> {
-        let changed = self.changes.into_iter();
-        let changed = changed.filter(|(_, pending)| !pending.fresh || pending.value.is_some());
-        changed.map(|(key, pending)| (key, pending.value)).collect()
+    /// What changes, in the order of the keys.
+    pub(crate) fn into_changes(mut self) -> Changes {
+        self.changes.retain(|_, pending| !pending.fresh || pending.value.is_some());
+        self.changes
     }
 }
 

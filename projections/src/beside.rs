@@ -7,7 +7,7 @@ use expected::LISTS_V1;
 use tempfile::TempDir;
 
 use crate::{
-    Batch, Error, OrderList, Owner, Projection, Rows, Store, View, Wallets, fixtures::*,
+    Batch, Error, OrderList, Owner, Projection, Rows, Source, Store, View, Wallets, fixtures::*,
     store::SledStore,
 };
 
@@ -98,7 +98,7 @@ fn each_build_has_a_folder_and_those_nobody_can_read_go() {
 #[test]
 fn rows_whose_store_panicked_are_replaced_like_any() {
     struct Panics(Box<dyn Store>);
-    impl Store for Panics {
+    impl Source for Panics {
         fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
             self.0.get(key)
         }
@@ -108,7 +108,9 @@ fn rows_whose_store_panicked_are_replaced_like_any() {
         ) -> Box<dyn Iterator<Item = Result<crate::Pair, Error>> + 'a> {
             self.0.range(range)
         }
-        fn write(&self, _: &mut dyn Iterator<Item = crate::Change>) -> Result<(), Error> {
+    }
+    impl Store for Panics {
+        fn write(&self, _: &mut dyn Iterator<Item = crate::Change<'_>>) -> Result<(), Error> {
             panic!("it is what it is")
         }
         fn flush(&self) -> Result<(), Error> {

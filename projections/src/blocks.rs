@@ -16,29 +16,32 @@ use std::{iter, ops::Range};
 use crate::{
     batch::Batch,
     key::{Key, Place},
-    store::{Error, Pair, Store},
+    store::{Error, Pair, Source},
 };
 
 /// Stands behind every place.
 const OLDEST: Place = [u8::MAX; size_of::<Place>()];
 /// What a head begins with: how many rows the whole series has, big-endian.
 const COUNT_BYTES: usize = size_of::<u64>();
+/// How long a row's value is.
+const LENGTH_BYTES: usize = size_of::<u32>();
 /// A row: its place, how long its value is, big-endian, and that.
-const ROW_BYTES: usize = size_of::<Place>() + size_of::<u16>();
-/// A head or a block with more bytes of rows, and more than one row, overflows. Larger ones are
-/// fewer keys where rows come at the newest end, and more bytes where one row changes.
-const OVERFLOWS_BYTES: usize = 1024;
+const ROW_BYTES: usize = size_of::<Place>() + LENGTH_BYTES;
 
 /// A series, by its keys.
 pub(crate) struct Series {
     head: Vec<u8>,
     blocks: Key,
+    /// A head or a block with more bytes of rows, and more than one row, overflows.
+    overflows_bytes: usize,
 }
 
 impl Series {
-    /// The series with this key for its head, and these keys for its blocks.
-    pub fn new(head: Key, blocks: Key) -> Self {
-        Self { head: head.bytes(), blocks }
+    /// The series with this key for its head, and these keys for its blocks, each of so many bytes
+    /// at most, one row aside. More are fewer keys where rows come at the newest end, and more bytes
+    /// where one row changes.
+    pub fn new(head: Key, blocks: Key, overflows_bytes: usize) -> Self {
+        Self { head: head.bytes(), blocks, overflows_bytes }
     }
 
     /// Adds a row. `false` where its place is taken.
@@ -57,15 +60,98 @@ impl Series {
         if !insert(&self.head, head, COUNT_BYTES, at, value)? {
             return Ok(false);
         }
-        let head = self.count(rows, |count| count.checked_add(1))?;
+        self.count(rows, |count| count.checked_add(1))?;
+        self.divide_head(rows)?;
+        Ok(true)
+    }
+
+    /// Changes the value of a row. `None` where there is none.
+    pub fn change(
+        &self,
+        rows: &mut Batch<'_>,
+        at: &Place,
+        change: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
+    ) -> Result<Option<()>, Error> {
+        let Some(head) = rows.modify(self.head.clone())? else { return Ok(None) };
+        if Head::read(&self.head, head)?.takes(at) {
+            if replace(&self.head, head, COUNT_BYTES, at, change)?.is_none() {
+                return Ok(None);
+            }
+            return self.divide_head(rows).map(Some);
+        }
+        let (from, to) = self.blocks_from(at);
+        let Some((key, block)) = rows.modify_first(&from, &to)? else { return Ok(None) };
+        if replace(&key, block, 0, at, change)?.is_none() {
+            return Ok(None);
+        }
+        let newer = self.divide_block(&key, block)?;
+        self.add_block(rows, newer);
+        Ok(Some(()))
+    }
+
+    /// The value of a row, or `None` where there is none.
+    pub fn get(&self, rows: &dyn Source, at: &Place) -> Result<Option<Vec<u8>>, Error> {
+        let Some(head) = rows.get(&self.head)? else { return Ok(None) };
+        if Head::read(&self.head, &head)?.takes(at) {
+            return value(&self.head, &head, COUNT_BYTES, at);
+        }
+        let (from, to) = self.blocks_from(at);
+        let Some((key, block)) = rows.range(&from..&to).next().transpose()? else {
+            return Ok(None);
+        };
+        value(&key, &block, 0, at)
+    }
+
+    /// Makes a block of what the head has too much of.
+    fn divide_head(&self, rows: &mut Batch<'_>) -> Result<(), Error> {
+        let Some(head) = rows.modify(self.head.clone())? else { return Ok(()) };
         // The newest quarter stays: a row that comes a little late finds its place there.
-        if let Some(cut) = overflow(&self.head, head, COUNT_BYTES, 4)? {
+        if let Some(cut) = self.overflow(&self.head, head, COUNT_BYTES, 4)? {
             let all = Head::read(&self.head, head)?.is_all();
             let block = head.split_off(cut);
             let key = if all { OLDEST } else { last_place(&self.head, &block)? };
             rows.insert(self.block(&key), block);
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Takes the newer half out of a block that has too much.
+    fn divide_block(&self, key: &[u8], block: &mut Vec<u8>) -> Result<Option<Pair>, Error> {
+        let Some(cut) = self.overflow(key, block, 0, 2)? else { return Ok(None) };
+        let older = block.split_off(cut);
+        let newer = std::mem::replace(block, older);
+        Ok(Some((self.block(&last_place(key, &newer)?), newer)))
+    }
+
+    fn add_block(&self, rows: &mut Batch<'_>, block: Option<Pair>) {
+        if let Some((key, block)) = block {
+            rows.insert(key, block);
+        }
+    }
+
+    /// Where rows that are too many bytes are cut: behind this part of them, about, and with at
+    /// least one on each side. `None` where they are not too many.
+    fn overflow(
+        &self,
+        key: &[u8],
+        bytes: &[u8],
+        from: usize,
+        part: usize,
+    ) -> Result<Option<usize>, Error> {
+        let whole = bytes.len() - from;
+        if whole <= self.overflows_bytes {
+            return Ok(None);
+        }
+        for row in rows(key, bytes, from) {
+            let Range { start, end } = row?.whole;
+            if end == bytes.len() {
+                return Ok((start > from).then_some(start));
+            }
+            if (end - from) * part >= whole {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes a row away and gives its value, or `None` where there is none.
@@ -121,11 +207,8 @@ impl Series {
         if !insert(&key, block, 0, at, value)? {
             return Ok(false);
         }
-        if let Some(cut) = overflow(&key, block, 0, 2)? {
-            let older = block.split_off(cut);
-            let newer = std::mem::replace(block, older);
-            rows.insert(self.block(&last_place(&key, &newer)?), newer);
-        }
+        let newer = self.divide_block(&key, block)?;
+        self.add_block(rows, newer);
         Ok(true)
     }
 
@@ -171,7 +254,7 @@ impl Series {
     /// The rows of the series with this head, from the newest on, or those behind a place.
     pub fn read<'a>(
         self,
-        store: &'a dyn Store,
+        store: &'a dyn Source,
         head: Vec<u8>,
         after: Option<Place>,
     ) -> Result<Reading<'a>, Error> {
@@ -183,7 +266,7 @@ impl Series {
 
 /// What is left to read of a series.
 pub(crate) struct Reading<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn Source,
     block: Held,
     /// Where there are more rows than the head has, and they have not been looked for.
     blocks: Option<Key>,
@@ -287,9 +370,9 @@ fn insert(
             break;
         }
     }
-    let length = u16::try_from(value.len()).map_err(|_| Error::row(key, "a row is too long"))?;
+    let length = length_of(key, value)?;
     bytes.extend(at);
-    bytes.extend(length.to_be_bytes());
+    bytes.extend(length);
     bytes.extend(value);
     bytes[here..].rotate_right(ROW_BYTES + value.len());
     Ok(true)
@@ -302,30 +385,47 @@ fn remove(
     from: usize,
     at: &Place,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let here = rows(key, bytes, from).find(|row| row.as_ref().map_or(true, |row| row.at == at));
-    let Some(Row { whole, value, .. }) = here.transpose()? else { return Ok(None) };
+    let Some(Row { whole, value, .. }) = find(key, bytes, from, at)? else { return Ok(None) };
     let value = bytes[value].to_vec();
     bytes.drain(whole);
     Ok(Some(value))
 }
 
-/// Where rows that are too many bytes are cut: behind this part of them, about, and with at least
-/// one on each side. `None` where they are not too many.
-fn overflow(key: &[u8], bytes: &[u8], from: usize, part: usize) -> Result<Option<usize>, Error> {
-    let whole = bytes.len() - from;
-    if whole <= OVERFLOWS_BYTES {
-        return Ok(None);
-    }
-    for row in rows(key, bytes, from) {
-        let Range { start, end } = row?.whole;
-        if end == bytes.len() {
-            return Ok((start > from).then_some(start));
-        }
-        if (end - from) * part >= whole {
-            return Ok(Some(end));
-        }
-    }
-    Ok(None)
+/// The value of a row; `None` where there is none.
+fn value(key: &[u8], bytes: &[u8], from: usize, at: &Place) -> Result<Option<Vec<u8>>, Error> {
+    Ok(find(key, bytes, from, at)?.map(|row| bytes[row.value].to_vec()))
+}
+
+/// Puts another value in the place of a row's; `None` where there is no such row.
+fn replace(
+    key: &[u8],
+    bytes: &mut Vec<u8>,
+    from: usize,
+    at: &Place,
+    change: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
+) -> Result<Option<()>, Error> {
+    let Some(Row { value, .. }) = find(key, bytes, from, at)? else { return Ok(None) };
+    let changed = change(&bytes[value.clone()])?;
+    let length = value.start - LENGTH_BYTES..value.start;
+    bytes[length].copy_from_slice(&length_of(key, &changed)?);
+    bytes.splice(value, changed);
+    Ok(Some(()))
+}
+
+/// The row at a place, where there is one.
+fn find<'a>(
+    key: &'a [u8],
+    bytes: &'a [u8],
+    from: usize,
+    at: &Place,
+) -> Result<Option<Row<'a>>, Error> {
+    rows(key, bytes, from).find(|row| row.as_ref().map_or(true, |row| row.at == at)).transpose()
+}
+
+/// How long a row's value is, as that is written.
+fn length_of(key: &[u8], value: &[u8]) -> Result<[u8; LENGTH_BYTES], Error> {
+    let length = u32::try_from(value.len()).map_err(|_| Error::row(key, "a row is too long"))?;
+    Ok(length.to_be_bytes())
 }
 
 fn last_place(key: &[u8], block: &[u8]) -> Result<Place, Error> {
@@ -354,7 +454,7 @@ fn row<'a>(key: &[u8], bytes: &'a [u8], from: usize) -> Result<Option<Row<'a>>, 
     let parts = || {
         let (at, rest) = bytes.get(from..)?.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes(*length));
+        let length = u32::from_be_bytes(*length) as usize;
         let value = from + ROW_BYTES..from + ROW_BYTES + length;
         (length <= rest.len()).then_some(Row { at, whole: from..value.end, value })
     };
@@ -366,216 +466,4 @@ fn damaged(key: &[u8]) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use proptest::{prelude::*, test_runner::Config};
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::{SledStore, store::Change};
-
-    /// What is done to a row: `Some` adds it with a value of so many bytes.
-    type Step = (u16, Option<u16>);
-
-    fn place(n: u16) -> Place {
-        let mut place = [0; _];
-        place[6..8].copy_from_slice(&n.to_be_bytes());
-        place
-    }
-
-    /// Row by row another value.
-    fn value(n: u16, bytes: u16) -> Vec<u8> {
-        n.to_be_bytes().into_iter().cycle().take(bytes.into()).collect()
-    }
-
-    fn series(name: &str) -> Series {
-        Series::new(Key::table(1).name(name), Key::table(2).name(name))
-    }
-
-    struct Kept {
-        _folder: TempDir,
-        store: Box<dyn Store>,
-    }
-
-    impl Kept {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let store = SledStore::open(folder.path(), 1 << 20).unwrap();
-            Self { _folder: folder, store }
-        }
-
-        /// Takes steps as one batch, and gives the keys written.
-        fn apply(&self, name: &str, steps: &[Step]) -> usize {
-            let mut batch = Batch::over(self.store.as_ref(), 1);
-            for (n, bytes) in steps {
-                match bytes {
-                    Some(bytes) => {
-                        let value = value(*n, *bytes);
-                        series(name).insert(&mut batch, &place(*n), &value).unwrap();
-                    }
-                    None => drop(series(name).remove(&mut batch, &place(*n)).unwrap()),
-                }
-            }
-            let changes = batch.into_changes();
-            let written = changes.len();
-            self.store.write(&mut changes.into_iter()).unwrap();
-            written
-        }
-
-        fn dump(&self) -> Vec<Pair> {
-            self.store.range(&[]..&[u8::MAX]).map(Result::unwrap).collect()
-        }
-
-        fn read(&self, name: &str, after: Option<u16>) -> Vec<(Place, Vec<u8>)> {
-            let series = series(name);
-            let Some(head) = self.store.get(&series.head).unwrap() else { return Vec::new() };
-            let mut reading = series.read(self.store.as_ref(), head, after.map(place)).unwrap();
-            iter::from_fn(|| reading.next().unwrap()).collect()
-        }
-
-        fn count(&self, name: &str) -> u64 {
-            let key = series(name).head;
-            self.store.get(&key).unwrap().map_or(0, |head| Series::len(&key, &head).unwrap())
-        }
-    }
-
-    /// Rows as they come in a shop: most are new, some are late, and some go again.
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let bytes = prop_oneof![8 => 20..60_u16, 1 => 0..3_u16, 1 => 400..1500_u16];
-        let step =
-            (prop_oneof![3 => 0..6_u16, 1 => 0..400_u16], prop::option::weighted(0.7, bytes));
-        prop::collection::vec(step, 0..300).prop_map(|steps| {
-            let newest = |n: usize| 400 - u16::try_from(n).unwrap();
-            let steps = steps.into_iter().enumerate();
-            steps.map(|(n, (late, bytes))| (newest(n).saturating_add(late), bytes)).collect()
-        })
-    }
-
-    fn anywhere() -> impl Strategy<Value = Vec<Step>> {
-        let step = (0..120_u16, prop::option::weighted(0.6, 0..300_u16));
-        prop::collection::vec(step, 0..400)
-    }
-
-    /// What the module promises of the keys.
-    fn check_keys(store: &Kept, name: &str) {
-        let series = series(name);
-        let (from, to) = series.blocks.clone().range();
-        let mut last = None;
-        let mut blocks = 0;
-        let head = store.store.get(&series.head).unwrap();
-        if let Some(head) = &head {
-            let parts = Head::read(&series.head, head).unwrap();
-            (last, blocks) = (parts.last.copied(), parts.count - parts.rows);
-        }
-        for pair in store.store.range(&from..&to) {
-            let (key, block) = pair.unwrap();
-            let places: Vec<_> = rows(&key, &block, 0).map(|row| *row.unwrap().at).collect();
-            assert!(!places.is_empty(), "an empty block");
-            let longest = rows(&key, &block, 0).map(|row| row.unwrap().whole.len()).max();
-            assert!(block.len() - longest.unwrap() <= OVERFLOWS_BYTES, "a block that overflows");
-            assert!(last < places.first().copied() && places.is_sorted(), "rows out of order");
-            assert!(key >= series.block(places.last().unwrap()), "a row behind its block's key");
-            assert!(last.is_none_or(|last| series.block(&last) < key));
-            last = places.last().copied();
-            blocks = blocks.checked_sub(places.len() as u64).unwrap();
-        }
-        assert_eq!(blocks, 0, "what the head counts is there");
-    }
-
-    fn check(steps: &[Step], cuts: &[usize]) {
-        let (store, mut model) = (Kept::new(), BTreeMap::new());
-        store.apply("other", &[(7, Some(3))]);
-        let (mut cuts, mut rest) = (cuts.iter().cycle(), steps);
-        while !rest.is_empty() {
-            let (batch, behind) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
-            store.apply("series", batch);
-            for (n, bytes) in batch {
-                match bytes {
-                    Some(bytes) => drop(model.entry(*n).or_insert_with(|| value(*n, *bytes))),
-                    None => drop(model.remove(n)),
-                }
-            }
-            check_keys(&store, "series");
-            assert_eq!(store.count("series"), model.len() as u64);
-            rest = behind;
-        }
-        let expected = |after: Option<u16>| {
-            let behind = model.iter().filter(|(n, _)| after.is_none_or(|after| **n > after));
-            behind.map(|(n, value)| (place(*n), value.clone())).collect::<Vec<_>>()
-        };
-        let mut afters: BTreeSet<_> =
-            model.keys().flat_map(|n| [n.saturating_sub(1), *n]).collect();
-        afters.extend([0, u16::MAX]);
-        for after in afters.into_iter().map(Some).chain([None]) {
-            assert_eq!(store.read("series", after), expected(after), "after {after:?}");
-        }
-        assert_eq!(store.read("other", None), [(place(7), value(7, 3))]);
-
-        let (one_by_one, at_once) = (Kept::new(), Kept::new());
-        for store in [&one_by_one, &at_once] {
-            store.apply("other", &[(7, Some(3))]);
-        }
-        for step in steps {
-            one_by_one.apply("series", std::slice::from_ref(step));
-        }
-        at_once.apply("series", steps);
-        assert_eq!(one_by_one.dump(), store.dump());
-        assert_eq!(at_once.dump(), store.dump());
-        let every: Vec<Step> = model.keys().map(|n| (*n, None)).collect();
-        store.apply("series", &every);
-        assert_eq!(store.dump().len(), 1, "what has no rows has no keys");
-    }
-
-    proptest! {
-        // What fails is printed whole; there is no file of seeds to keep.
-        #![proptest_config(Config { cases: 48, failure_persistence: None, ..Config::default() })]
-
-        #[test]
-        fn rows_lie_as_in_a_map(
-            steps in prop_oneof![steps(), anywhere()],
-            cuts in prop::collection::vec(1..40_usize, 1..8),
-        ) {
-            check(&steps, &cuts);
-        }
-    }
-
-    #[test]
-    fn many_rows_at_the_newest_end_are_few_keys() {
-        let store = Kept::new();
-        let newest_last: Vec<Step> = (0..1000).rev().map(|n| (n, Some(32))).collect();
-        assert!(store.apply("series", &newest_last[..800]) <= 800 / 12);
-        assert!(store.apply("series", &newest_last[800..]) <= 200 / 12 + 1);
-        assert_eq!(store.apply("series", &[(500, None)]), 2, "its block, and how many there are");
-        assert_eq!(store.count("series"), 999);
-    }
-
-    #[test]
-    fn what_was_written_over_is_damage() {
-        let store = Kept::new();
-        let steps: Vec<Step> = (0..100).rev().map(|n| (n, Some(32))).collect();
-        store.apply("series", &steps);
-        for (key, value) in store.dump() {
-            let damage = |value: Option<Vec<u8>>| {
-                let change: Change = (key.clone(), value);
-                store.store.write(&mut [change].into_iter()).unwrap();
-            };
-            for bad in [value[..value.len() - 1].to_vec(), b"?".to_vec()] {
-                damage(Some(bad));
-                let mut batch = Batch::over(store.store.as_ref(), 1);
-                let errors =
-                    (0..100).filter_map(|n| series("series").remove(&mut batch, &place(n)).err());
-                assert!(errors.inspect(|error| assert!(error.is_damage())).count() > 0);
-                let series = series("series");
-                let head = store.store.get(&series.head).unwrap().unwrap();
-                let read = series.read(store.store.as_ref(), head, None).and_then(|mut reading| {
-                    while reading.next()?.is_some() {}
-                    Ok(())
-                });
-                assert!(matches!(read, Err(Error::Row { .. })));
-            }
-            damage(Some(value));
-        }
-        check_keys(&store, "series");
-    }
-}
+mod tests;

@@ -250,13 +250,14 @@ impl<V: View> Kept<V> {
         Self { projection: Projection::open(folder.path(), options).unwrap() }
     }
 
-    /// Takes in events, as one batch.
+    /// Takes in events, as one batch, and writes them.
     pub fn apply(&mut self, events: &[Recorded]) {
         self.try_apply(events).unwrap();
     }
 
     pub fn try_apply(&mut self, events: &[Recorded]) -> Result<(), Error> {
-        self.projection.apply(events, mark(events.last().unwrap().position.0))
+        self.projection.apply(events, mark(events.last().unwrap().position.0))?;
+        self.projection.write()
     }
 
     pub fn query(&self) -> V {

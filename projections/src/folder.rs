@@ -223,7 +223,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{Batch, Projection, Wallets, fixtures::*};
+    use crate::{Batch, Projection, Wallets, fixtures::*, layers::Pending};
 
     fn booted(boot: &str) -> Options {
         Options { boot: boot.into(), ..small() }
@@ -285,7 +285,7 @@ mod tests {
             }
             let store = view.projection.rows().clone();
             let (key, _) = store.dump().unwrap().remove(0);
-            store.write(vec![(key, Some(b"{".to_vec()))]).unwrap();
+            store.write((&key, Some(b"{"))).unwrap();
             let error = view.query().get(account(1)).unwrap_err();
             assert!(matches!(error, Error::Row { .. }), "{error}");
             view.projection.close().unwrap();
@@ -299,11 +299,11 @@ mod tests {
 
     #[test]
     fn a_mark_that_cannot_be_read_or_is_missing_is_damage() {
-        for change in [Some(b"what".to_vec()), None] {
+        for change in [Some(&b"what"[..]), None] {
             let folder = tempfile::tempdir().unwrap();
             leave(&folder, "one", false);
             let view = Kept::<Wallets>::open_with(&folder, &booted("one"));
-            view.projection.rows().write(vec![(MARK_KEY.to_vec(), change)]).unwrap();
+            view.projection.rows().write((MARK_KEY, change)).unwrap();
             drop(view);
             let (anew, reason) = reopened(&folder, &booted("one"));
             assert!(anew && reason.is_some());
@@ -364,7 +364,7 @@ mod tests {
     fn a_batch_reads_what_it_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let store = crate::SledStore::open(folder.path(), 1 << 20).unwrap();
-        store.write(&mut [(b"old".to_vec(), Some(b"1".to_vec()))].into_iter()).unwrap();
+        store.write(&mut [(&b"old"[..], Some(&b"1"[..]))].into_iter()).unwrap();
         let mut batch = Batch::over(store.as_ref(), 1);
         assert_eq!(batch.get(b"old").unwrap().as_deref(), Some(&b"1"[..]));
         batch.remove(b"old".to_vec());
@@ -374,6 +374,7 @@ mod tests {
         batch.remove(b"new".to_vec());
         assert_eq!(batch.modify(b"more".to_vec()).unwrap(), &None);
         batch.remove(b"more".to_vec());
-        assert_eq!(batch.into_changes(), [(b"old".to_vec(), Some(b"2".to_vec()))]);
+        let changed = Pending { value: Some(b"2".to_vec()), fresh: false };
+        assert_eq!(batch.into_changes(), [(b"old".to_vec(), changed)].into());
     }
 }

@@ -1,22 +1,28 @@
 //! Order detail: all that is known of one order, but for who did what to it, which is its history.
 
 use events::{
-    AccountId, Channel, Event, Kind, Line, Method, Millis, Money, MoneyMove, OrderId, OrderRef,
-    PayableId, PayableState, Phase, Pot, Recorded, StoreId,
+    AccountId, Channel, Effect, Event, Kind, Line, Method, Millis, Money, MoneyMove, OrderId,
+    OrderRef, PayableId, PayableState, Phase, Pot, Recorded, StoreId,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::{Batch, to_json},
-    key::Key,
+    blocks::Series,
+    key::{Key, Place, newest_first},
     pack::{Number, pack, unpack},
     projection::{View, order_event, unfit},
     store::{Error, Rows, from_json},
 };
 
+/// Of version 1: a key for each order, which is JSON.
 const ORDERS: u8 = 1;
-/// The first version of the rows that packs them; before, they were JSON.
+const HEAD: u8 = 2;
+const BLOCKS: u8 = 3;
+/// The first version of the rows that packs them, in blocks.
 const PACKED_SINCE: u32 = 2;
+/// Some ten rows.
+const BLOCK_BYTES: usize = 4096;
 
 /// One order, as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,6 +90,29 @@ impl OrderRow {
         self.phases.push((phase, at));
     }
 
+    /// Takes in what an event does.
+    fn step(&mut self, recorded: &Recorded, effect: &Effect) -> Result<(), Error> {
+        if self.phase != effect.to {
+            self.enter(effect.to, recorded.recorded_at);
+        }
+        let arrived = matches!(recorded.event, Event::OrderReceived(_));
+        for money in &effect.money {
+            self.account(money, arrived).ok_or_else(|| unfit(recorded, "a sum does not fit"))?;
+        }
+        for change in &effect.deadlines {
+            self.deadlines.retain(|deadline| deadline.name != change.name);
+            if let Some(at) = change.at {
+                self.deadlines.push(DeadlineRow { name: change.name.clone(), at });
+            }
+        }
+        self.deadlines.sort_by(|one, other| one.name.cmp(&other.name));
+        for change in &effect.payables {
+            let payable = self.payables.iter_mut().find(|payable| payable.id == change.id);
+            payable.ok_or_else(|| unfit(recorded, "the payable is unknown"))?.state = change.state;
+        }
+        Ok(())
+    }
+
     /// Money goes back when it leaves what is held for the buyer or for outside, unless the order
     /// has arrived: then the buyer is the seller too. `None` where a sum does not fit.
     fn account(&mut self, money: &MoneyMove, arrived: bool) -> Option<()> {
@@ -113,9 +142,12 @@ pub struct OrderDetail {
 impl OrderDetail {
     /// An order, or `None` where there is none.
     pub fn get(&self, id: OrderId) -> Result<Option<OrderRow>, Error> {
-        let key = key(id);
-        self.rows.read_since(0, |store, version| {
-            store.get(&key)?.map(|value| read(version, id, &key, &value)).transpose()
+        self.rows.read_since(0, |rows, version| {
+            let value = match version < PACKED_SINCE {
+                true => rows.get(&key(id))?,
+                false => orders().get(rows, &place(id))?,
+            };
+            value.map(|value| read(version, id, &value)).transpose()
         })
     }
 
@@ -144,67 +176,50 @@ impl OrderDetail {
 
 impl View for OrderDetail {
     const NAME: &'static str = "order_detail";
-    /// 2: packed.
+    /// 2: packed, in blocks.
     const VERSION: u32 = 2;
     const SERVES: &'static [u32] = &[1];
 
     fn apply(recorded: &Recorded, rows: &mut Batch<'_>) -> Result<(), Error> {
         if let Event::OrderMoved(it) = &recorded.event {
-            return move_on(recorded, rows, it.lifecycle);
+            return change(recorded, rows, |row| {
+                row.lifecycle = it.lifecycle;
+                Ok(())
+            });
         }
         let Some((id, order, effect)) = order_event(recorded)? else { return Ok(()) };
-        let key = key(id);
-        let placed = matches!(recorded.event, Event::OrderPlaced(_));
-        let mut row = match &recorded.event {
-            Event::OrderPlaced(it) => {
-                let zero = Money::zero(it.total.currency);
-                let payable = it.payable.as_ref().map(|payable| PayableRow {
-                    id: payable.id.clone(),
-                    amount: payable.amount,
-                    state: PayableState::Open,
-                });
-                OrderRow {
-                    channel: recorded.channel.clone(),
-                    order: order.clone(),
-                    lifecycle: it.lifecycle,
-                    kind: it.kind,
-                    method: it.method,
-                    phase: effect.to,
-                    lines: it.lines.clone(),
-                    total: it.total,
-                    held: zero,
-                    refunded: zero,
-                    released: zero,
-                    phases: vec![(effect.to, recorded.recorded_at)],
-                    deadlines: Vec::new(),
-                    payables: payable.into_iter().collect(),
-                }
-            }
-            _ => known(recorded, rows, id, &key)?,
+        let Event::OrderPlaced(it) = &recorded.event else {
+            return change(recorded, rows, |row| row.step(recorded, effect));
         };
-        if row.phase != effect.to {
-            row.enter(effect.to, recorded.recorded_at);
-        }
-        let arrived = matches!(recorded.event, Event::OrderReceived(_));
-        for money in &effect.money {
-            row.account(money, arrived).ok_or_else(|| unfit(recorded, "a sum does not fit"))?;
-        }
-        for change in &effect.deadlines {
-            row.deadlines.retain(|deadline| deadline.name != change.name);
-            if let Some(at) = change.at {
-                row.deadlines.push(DeadlineRow { name: change.name.clone(), at });
-            }
-        }
-        row.deadlines.sort_by(|one, other| one.name.cmp(&other.name));
-        for change in &effect.payables {
-            let payable = row.payables.iter_mut().find(|payable| payable.id == change.id);
-            payable.ok_or_else(|| unfit(recorded, "the payable is unknown"))?.state = change.state;
-        }
-        let value = write(rows.version(), id, row);
-        if placed {
-            rows.insert(key, value);
-        } else {
-            rows.put(key, value);
+        let zero = Money::zero(it.total.currency);
+        let payable = it.payable.as_ref().map(|payable| PayableRow {
+            id: payable.id.clone(),
+            amount: payable.amount,
+            state: PayableState::Open,
+        });
+        let mut row = OrderRow {
+            channel: recorded.channel.clone(),
+            order: order.clone(),
+            lifecycle: it.lifecycle,
+            kind: it.kind,
+            method: it.method,
+            phase: effect.to,
+            lines: it.lines.clone(),
+            total: it.total,
+            held: zero,
+            refunded: zero,
+            released: zero,
+            phases: vec![(effect.to, recorded.recorded_at)],
+            deadlines: Vec::new(),
+            payables: payable.into_iter().collect(),
+        };
+        row.step(recorded, effect)?;
+        let version = rows.version();
+        let value = write(version, id, row);
+        if version < PACKED_SINCE {
+            rows.insert(key(id), value);
+        } else if !orders().insert(rows, &place(id), &value)? {
+            return Err(unfit(recorded, "the order is there already"));
         }
         Ok(())
     }
@@ -214,25 +229,28 @@ impl View for OrderDetail {
     }
 }
 
-/// The order lives by another version of its channel's life cycle.
-fn move_on(recorded: &Recorded, rows: &mut Batch<'_>, lifecycle: u32) -> Result<(), Error> {
+/// Changes the row of the order that an event is about.
+fn change(
+    recorded: &Recorded,
+    rows: &mut Batch<'_>,
+    change: impl FnOnce(&mut OrderRow) -> Result<(), Error>,
+) -> Result<(), Error> {
     let id = recorded.subject.as_order();
     let id = id.ok_or_else(|| unfit(recorded, format!("{} is no order", recorded.subject)))?;
-    let key = key(id);
-    let row = known(recorded, rows, id, &key)?;
-    let value = write(rows.version(), id, OrderRow { lifecycle, ..row });
-    rows.put(key, value);
-    Ok(())
-}
-
-fn known(
-    recorded: &Recorded,
-    rows: &Batch<'_>,
-    id: OrderId,
-    key: &[u8],
-) -> Result<OrderRow, Error> {
-    let value = rows.get(key)?.ok_or_else(|| unfit(recorded, "the order is unknown"))?;
-    read(rows.version(), id, key, &value)
+    let unknown = || unfit(recorded, "the order is unknown");
+    let version = rows.version();
+    let changed = |value: &[u8]| {
+        let mut row = read(version, id, value)?;
+        change(&mut row)?;
+        Ok(write(version, id, row))
+    };
+    if version < PACKED_SINCE {
+        let key = key(id);
+        let value = changed(&rows.get(&key)?.ok_or_else(unknown)?)?;
+        rows.put(key, value);
+        return Ok(());
+    }
+    orders().change(rows, &place(id), changed)?.ok_or_else(unknown)
 }
 
 /// A row without what its key says.
@@ -283,11 +301,11 @@ fn write(version: u32, id: OrderId, row: OrderRow) -> Vec<u8> {
     })
 }
 
-fn read(version: u32, id: OrderId, key: &[u8], value: &[u8]) -> Result<OrderRow, Error> {
+fn read(version: u32, id: OrderId, value: &[u8]) -> Result<OrderRow, Error> {
     if version < PACKED_SINCE {
-        return from_json(key, value);
+        return from_json(&key(id), value);
     }
-    let it: Stored = unpack(key, value)?;
+    let it: Stored = unpack(id.0.as_bytes(), value)?;
     let (number, placed_at) = (it.number.unpack(id), it.placed_at);
     Ok(OrderRow {
         channel: it.channel,
@@ -305,6 +323,15 @@ fn read(version: u32, id: OrderId, key: &[u8], value: &[u8]) -> Result<OrderRow,
         deadlines: it.deadlines,
         payables: it.payables,
     })
+}
+
+/// All orders, the newest id first: new ones come at one end.
+fn orders() -> Series {
+    Series::new(Key::table(HEAD), Key::table(BLOCKS), BLOCK_BYTES)
+}
+
+fn place(id: OrderId) -> Place {
+    newest_first(Millis(0), id)
 }
 
 fn key(id: OrderId) -> Vec<u8> {

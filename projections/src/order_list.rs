@@ -15,7 +15,7 @@ use crate::{
     key::{Key, Place, newest_first, read_place},
     pack::{Number, pack, unpack},
     projection::{View, order_event, unfit},
-    store::{Error, Rows, Store},
+    store::{Error, Rows, Source},
 };
 
 mod older;
@@ -27,6 +27,8 @@ const SLICE: usize = 500;
 
 const HEADS: u8 = 1;
 const BLOCKS: u8 = 2;
+/// Some twenty rows.
+const BLOCK_BYTES: usize = 1024;
 /// The first version of the rows that packs them.
 const SERIES_SINCE: u32 = 3;
 
@@ -270,12 +272,13 @@ impl Stored {
 
 /// The orders of an owner in a phase.
 fn series(owner: &Owner, phase: Phase) -> Series {
-    Series::new(owner.key(HEADS).byte(phase as u8), owner.key(BLOCKS).byte(phase as u8))
+    let key = |table| owner.key(table).byte(phase as u8);
+    Series::new(key(HEADS), key(BLOCKS), BLOCK_BYTES)
 }
 
 /// The heads of an owner's series, each with its phase and its key.
 fn heads<'a>(
-    store: &'a dyn Store,
+    store: &'a dyn Source,
     owner: &Owner,
 ) -> impl Iterator<Item = Result<(Phase, Vec<u8>, Vec<u8>), Error>> + 'a {
     let (from, to) = owner.key(HEADS).range();
@@ -292,7 +295,7 @@ type List<'a> = Box<dyn Iterator<Item = Result<ListRow, Error>> + 'a>;
 
 /// One list for each of these phases that has orders, behind a place.
 fn lists<'a>(
-    store: &'a dyn Store,
+    store: &'a dyn Source,
     owner: &Owner,
     phases: &[Phase],
     after: Option<Place>,

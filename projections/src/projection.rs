@@ -13,7 +13,7 @@ use crate::{
     batch::{Batch, to_json},
     builds::{self, Build},
     folder,
-    store::{Change, Error, Held, Rows, SledStore, Store},
+    store::{Error, Held, Rows, SledStore, Store},
 };
 
 /// The only key of table 0.
@@ -98,6 +98,7 @@ pub struct Projection<V> {
     mark: Option<Mark>,
     /// The mark's position as the store has it.
     written: Position,
+    unwritten_bytes: usize,
     discarded: Option<String>,
     view: PhantomData<V>,
 }
@@ -160,7 +161,7 @@ impl<V: View> Projection<V> {
     fn open_build(views: &Path, build: Build, options: &Options) -> Result<Self, Error> {
         let path = build.path(views, V::NAME);
         let opened = folder::open(&path, options)?;
-        let held = Held { folder: path, version: build.version, store: opened.store };
+        let held = Held::new(path, build.version, opened.store);
         Ok(Self {
             rows: Rows::new(held),
             views: views.to_owned(),
@@ -168,6 +169,7 @@ impl<V: View> Projection<V> {
             options: options.clone(),
             mark: opened.mark,
             written: opened.mark.map_or(Position(0), |mark| mark.position),
+            unwritten_bytes: 0,
             discarded: opened.discarded,
             view: PhantomData,
         })
@@ -198,12 +200,13 @@ impl<V: View> Projection<V> {
         &self.rows
     }
 
-    /// Hands what was written to the operating system.
+    /// Writes what is not written, and hands it to the operating system.
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn flush(&self) -> Result<(), Error> {
-        self.rows.read(|store| store.flush())
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.write()?;
+        self.rows.flush()
     }
 
     /// Puts newer rows in the place of these: whatever answers queries from these answers from
@@ -224,13 +227,12 @@ impl<V: View> Projection<V> {
         self.build.path(&self.views, V::NAME)
     }
 
-    /// Takes in the events after the mark, all of them up to the new mark's position, and writes
-    /// rows and mark together. Where no row changes, the mark waits for one that does, for some
-    /// thousand events, or for the closing.
+    /// Takes in the events after the mark, all of them up to the new mark's position. Queries see
+    /// them at once; the store has them after the next [`write`](Self::write).
     ///
     /// # Errors
     /// When events are missing or out of order, when they do not fit the rows, or when the store
-    /// refuses. Nothing is written then.
+    /// cannot be read. Nothing is taken in then.
     pub fn apply<'e>(
         &mut self,
         events: impl IntoIterator<Item = &'e Recorded>,
@@ -238,8 +240,8 @@ impl<V: View> Projection<V> {
     ) -> Result<(), Error> {
         let mut position = self.mark.map_or(Position(0), |mark| mark.position);
         let version = self.build.version;
-        let changes = self.rows.read(|store| {
-            let mut batch = Batch::over(store, version);
+        let changes = self.rows.read(|rows| {
+            let mut batch = Batch::over(rows, version);
             for recorded in events {
                 position.0 += 1;
                 if recorded.position != position {
@@ -252,11 +254,30 @@ impl<V: View> Projection<V> {
         if mark.position != position {
             return Err(Error::Gap { expected: position, found: mark.position });
         }
-        let passed = position.0 - self.written.0;
-        if !changes.is_empty() || passed >= self.options.mark_every_events {
-            self.write(changes, mark)?;
+        if !changes.is_empty() {
+            self.unwritten_bytes = self.rows.take_in(changes)?;
         }
         self.mark = Some(mark);
+        Ok(())
+    }
+
+    /// What the changes take that are taken in and not written, in bytes of memory, about.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.unwritten_bytes
+    }
+
+    /// Writes what is taken in and not written, rows and mark together. Where no row has changed,
+    /// the mark waits for one that does, for some thousand events, or for the closing. Queries go
+    /// on meanwhile.
+    ///
+    /// # Errors
+    /// When the store refuses. Nothing is written then.
+    pub fn write(&mut self) -> Result<(), Error> {
+        let Some(mark) = self.mark else { return Ok(()) };
+        let passed = mark.position.0 - self.written.0;
+        if self.unwritten_bytes > 0 || passed >= self.options.mark_every_events {
+            self.write_with(mark)?;
+        }
         Ok(())
     }
 
@@ -269,23 +290,22 @@ impl<V: View> Projection<V> {
         let folder = self.path();
         folder::wipe(&folder)?;
         let opened = folder::open(&folder, &self.options)?;
-        let (version, store) = (self.build.version, opened.store);
-        self.rows.replace(Some(Held { folder, version, store }));
+        self.rows.replace(Some(Held::new(folder, self.build.version, opened.store)));
         self.mark = None;
-        self.written = Position(0);
+        (self.written, self.unwritten_bytes) = (Position(0), 0);
         Ok(())
     }
 
-    /// Writes the mark, brings everything to the device and says that it is there. Queries are
+    /// Writes everything, brings it to the device and says that it is there. Queries are
     /// refused from here on.
     ///
     /// # Errors
     /// When the store or the file system refuses: the view may have to be rebuilt.
     pub fn close(mut self) -> Result<(), Error> {
         if let Some(mark) = self.mark.filter(|mark| mark.position != self.written) {
-            self.write(Vec::new(), mark)?;
+            self.write_with(mark)?;
         }
-        self.rows.read(|store| store.flush())?;
+        self.rows.flush()?;
         drop(self.rows.replace(None));
         folder::close(&self.path())
     }
@@ -295,10 +315,9 @@ impl<V: View> Projection<V> {
         self.rows.noted(&Error::Panicked(reason.to_owned()));
     }
 
-    fn write(&mut self, mut changes: Vec<Change>, mark: Mark) -> Result<(), Error> {
-        changes.push((MARK_KEY.to_vec(), Some(to_json(&mark))));
-        self.rows.write(changes)?;
-        self.written = mark.position;
+    fn write_with(&mut self, mark: Mark) -> Result<(), Error> {
+        self.rows.write((MARK_KEY, Some(&to_json(&mark))))?;
+        (self.written, self.unwritten_bytes) = (mark.position, 0);
         Ok(())
     }
 }

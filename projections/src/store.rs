@@ -6,24 +6,27 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
 };
 
 use events::Position;
 use serde::de::DeserializeOwned;
 
-use crate::folder;
+use crate::{
+    folder,
+    layers::{Changes, Layers},
+};
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// A key and what becomes of it: a value, or nothing.
-pub type Change = (Vec<u8>, Option<Vec<u8>>);
+pub type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Ordered bytes in a folder. What is written together is there together or not at all, after a
-/// crash too.
-pub trait Store: Send + Sync {
+/// Ordered bytes that can be read.
+pub trait Source {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
@@ -32,9 +35,13 @@ pub trait Store: Send + Sync {
         &'a self,
         range: Range<&[u8]>,
     ) -> Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>;
+}
 
+/// Ordered bytes in a folder. What is written together is there together or not at all, after a
+/// crash too.
+pub trait Store: Source + Send + Sync {
     /// Writes all changes, each of another key, together.
-    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error>;
+    fn write(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), Error>;
 
     /// Hands everything written to the operating system.
     fn flush(&self) -> Result<(), Error>;
@@ -158,7 +165,7 @@ fn writing(source: sled::Error) -> Error {
     Error::Sled { doing: "writing the view", source }
 }
 
-impl Store for SledStore {
+impl Source for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.0.get(key).map_err(reading)?.map(|value| value.to_vec()))
     }
@@ -174,8 +181,10 @@ impl Store for SledStore {
             }),
         )
     }
+}
 
-    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error> {
+impl Store for SledStore {
+    fn write(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), Error> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -192,26 +201,32 @@ impl Store for SledStore {
 }
 
 /// The rows of one view, to be read from any thread; cheap to clone. What a query reads in one go
-/// is of one moment: no batch is written meanwhile. Newer rows may take the place of these at any
+/// is of one moment: no batch is taken in meanwhile. Newer rows may take the place of these at any
 /// time, and whoever has a clone reads those from then on.
 #[derive(Clone)]
 pub struct Rows(Arc<Shared>);
 
 struct Shared {
-    /// Readers share it; the projection takes it alone to write. Empty once closed.
+    /// Readers share it; the projection takes it alone to take a batch in. Empty once closed.
     held: RwLock<Option<Held>>,
     writes: AtomicU64,
 }
 
-/// A store, what is in it and where it lies.
+/// Rows and where they lie.
 pub(crate) struct Held {
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// Of the rows.
-    pub version: u32,
-    pub store: Box<dyn Store>,
+    version: u32,
+    rows: Layers,
+    /// A write panicked: what the store has now, nobody knows.
+    panicked: AtomicBool,
 }
 
 impl Held {
+    pub fn new(folder: PathBuf, version: u32, store: Box<dyn Store>) -> Self {
+        Self { folder, version, rows: Layers::over(store), panicked: AtomicBool::new(false) }
+    }
+
     /// Remembers damage in the folder itself, for the next opening.
     fn noted(&self, error: &Error) {
         if error.is_damage() {
@@ -226,7 +241,7 @@ impl Rows {
         Self(Arc::new(Shared { held: RwLock::new(Some(held)), writes: AtomicU64::new(0) }))
     }
 
-    /// Keys written since the view was opened, marks included.
+    /// Keys written to the store since the view was opened, marks included.
     pub fn writes(&self) -> u64 {
         self.0.writes.load(Ordering::Relaxed)
     }
@@ -234,16 +249,16 @@ impl Rows {
     /// Every row, in the order of the keys, the mark left out: two views that hold the same events
     /// give the same bytes. Takes all of it into memory: for tests and comparisons.
     pub fn dump(&self) -> Result<Vec<Pair>, Error> {
-        self.read(|store| store.range(&[1]..&[u8::MAX; 4]).collect())
+        self.read(|rows| rows.range(&[1]..&[u8::MAX; 4]).collect())
     }
 
-    /// Asks the store something, in one go. Should the answer be that rows are wrong, the view is
+    /// Asks the rows something, in one go. Should the answer be that they are wrong, the view is
     /// rebuilt when it is next opened.
     pub(crate) fn read<T>(
         &self,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Source) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.read_since(0, |store, _| ask(store))
+        self.read_since(0, |rows, _| ask(rows))
     }
 
     /// The same, of what only the rows of this version and those after it have. Tells the version
@@ -251,35 +266,60 @@ impl Rows {
     pub(crate) fn read_since<T>(
         &self,
         version: u32,
-        ask: impl FnOnce(&dyn Store, u32) -> Result<T, Error>,
+        ask: impl FnOnce(&dyn Source, u32) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let held = self.0.held.read().map_err(|_| panicked())?;
-        let held = held.as_ref().ok_or(Error::Closed)?;
-        if held.version < version {
-            return Err(Error::Older { found: held.version, needed: version });
-        }
-        ask(held.store.as_ref(), held.version).inspect_err(|error| held.noted(error))
+        self.with(|held| {
+            if held.version < version {
+                return Err(Error::Older { found: held.version, needed: version });
+            }
+            ask(&held.rows, held.version).inspect_err(|error| held.noted(error))
+        })
     }
 
     /// The row of a key, read as JSON.
     pub(crate) fn get_json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Error> {
-        self.read(|store| match store.get(key)? {
+        self.read(|rows| match rows.get(key)? {
             Some(value) => from_json(key, &value).map(Some),
             None => Ok(None),
         })
     }
 
-    /// Writes while nobody reads; counts the keys.
-    pub(crate) fn write(&self, changes: Vec<Change>) -> Result<(), Error> {
-        let keys = changes.len() as u64;
-        let held = self.0.held.write().map_err(|_| panicked())?;
-        let held = held.as_ref().ok_or(Error::Closed)?;
-        held.store.write(&mut changes.into_iter()).inspect_err(|error| held.noted(error))?;
+    /// Takes a batch in, while nobody reads. Gives what the changes that are not written take, in
+    /// bytes.
+    pub(crate) fn take_in(&self, changes: Changes) -> Result<usize, Error> {
+        let mut held = self.0.held.write().map_err(|_| panicked())?;
+        let rows = &mut held.as_mut().ok_or(Error::Closed)?.rows;
+        rows.take_in(changes);
+        Ok(rows.unwritten_bytes())
+    }
+
+    /// Writes what is not written, and this row with it; queries go on meanwhile.
+    pub(crate) fn write(&self, mark: Change<'_>) -> Result<(), Error> {
+        let keys = self.with(|held| {
+            let _says_so = SaysSo(&held.panicked);
+            held.rows.write(mark).inspect_err(|error| held.noted(error))
+        })?;
+        let mut held = self.0.held.write().map_err(|_| panicked())?;
+        held.as_mut().ok_or(Error::Closed)?.rows.written();
         self.0.writes.fetch_add(keys, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Takes the store away, so that the folder is free; puts another there.
+    /// Hands everything written to the operating system.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.with(|held| held.rows.flush().inspect_err(|error| held.noted(error)))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Held) -> Result<T, Error>) -> Result<T, Error> {
+        let held = self.0.held.read().map_err(|_| panicked())?;
+        let held = held.as_ref().ok_or(Error::Closed)?;
+        if held.panicked.load(Ordering::Relaxed) {
+            return Err(panicked());
+        }
+        act(held)
+    }
+
+    /// Takes the rows away, so that the folder is free; puts others there.
     pub(crate) fn replace(&self, other: Option<Held>) -> Option<Held> {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
         self.0.held.clear_poison(); // What a panic left behind goes away.
@@ -298,6 +338,17 @@ impl Rows {
         let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = &*held {
             held.noted(error);
+        }
+    }
+}
+
+/// Remembers a panic while it is there.
+struct SaysSo<'a>(&'a AtomicBool);
+
+impl Drop for SaysSo<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 }

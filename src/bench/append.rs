@@ -7,23 +7,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
+use anyhow::Context as _;
 
-/// Appends for so long to a file in a folder, and gives each append's time in microseconds.
+use super::latencies::Latencies;
+
+/// Appends for so long to a file in a folder, and gives each append's time.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn appends(folder: &Path, lasts: Duration) -> anyhow::Result<Histogram<u64>> {
+pub async fn appends(folder: &Path, lasts: Duration) -> anyhow::Result<Latencies> {
     let path = folder.join("append");
-    let mut file = File::create(&path)?;
-    let mut times = Histogram::new_with_bounds(1, 600_000_000, 3)?;
-    let begin = Instant::now();
-    while begin.elapsed() < lasts {
-        let since = Instant::now();
-        file.write_all(&[b'.'; 4096])?;
-        file.sync_data()?;
-        times.saturating_record(u64::try_from(since.elapsed().as_micros())?.max(1));
-    }
-    std::fs::remove_file(path)?;
-    Ok(times)
+    let appending = tokio::task::spawn_blocking(move || {
+        let mut file = File::create(&path)?;
+        let mut times = Latencies::new();
+        let begin = Instant::now();
+        while begin.elapsed() < lasts {
+            let since = Instant::now();
+            file.write_all(&[b'.'; 4096])?;
+            file.sync_data()?;
+            times.record(since.elapsed());
+        }
+        std::fs::remove_file(path)?;
+        anyhow::Ok(times)
+    });
+    appending.await.context("the appends")?
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use events::{Commit, Recorded};
 use rusqlite::{Connection, params};
 
-use super::{Setting, commands, report::Figure};
+use super::{Setting, commands, options::Engine, report::Figure};
 use crate::{
     domain::World,
     engine::{Decider, Request, SealedCommit},
@@ -20,48 +20,50 @@ use crate::{
 /// Orders in one commit.
 const BATCH: usize = 512;
 const BUYERS: u32 = 64;
-/// Orders that are placed; as many as a second or two takes.
-const ORDERS: usize = 200_000;
 
 /// Measures the engine on both journals.
 ///
 /// # Errors
 /// When the engine or the disk refuses.
-pub async fn run(setting: &Setting) -> anyhow::Result<()> {
+pub async fn run(setting: &Setting, options: &Engine) -> anyhow::Result<()> {
+    let orders = usize::try_from(options.orders)?;
     setting.say("orders on the journal in memory");
-    let (took, commits) = placed(Arc::new(MemoryJournal::new())).await?;
-    let rate = |took: Duration| ORDERS as f64 / took.as_secs_f64();
+    let (took, commits) = placed(Arc::new(MemoryJournal::new()), orders).await?;
+    let rate = |took: Duration| orders as f64 / took.as_secs_f64();
     setting.say("encoding the same events");
     let encoding = encoded(&commits)?;
-    Figure::new("engine/memory", "events/s", rate(took), rate(encoding))
-        .noted("baseline: serde_json alone")
-        .print(setting.json)?;
+    let figure = Figure::new("engine/memory", "events/s", rate(took), rate(encoding));
+    setting.print(&figure.noted("baseline: serde_json alone, on the same events"))?;
     drop(commits);
 
     setting.say("orders on SQLite");
     let journal = SqliteJournal::open(&setting.folder.join("engine"), sqlite::Options::default())?;
-    let (took, commits) = placed(Arc::new(journal)).await?;
+    let (took, commits) = placed(Arc::new(journal), orders).await?;
     setting.say("bare SQLite");
     let bare = inserted(&setting.folder, &commits)?;
-    Figure::new("engine/sqlite", "events/s", rate(took), rate(bare))
-        .noted(format!("commits of {BATCH}; baseline: the same bytes into one bare table"))
-        .print(setting.json)
+    let figure = Figure::new("engine/sqlite", "events/s", rate(took), rate(bare));
+    setting.print(
+        &figure.noted(format!("commits of {BATCH}; baseline: the same bytes into one bare table")),
+    )
 }
 
 /// Places all orders, each batch decided while the one before is on its way.
-async fn placed(journal: Arc<dyn Journal>) -> anyhow::Result<(Duration, Vec<Arc<Commit>>)> {
+async fn placed(
+    journal: Arc<dyn Journal>,
+    orders: usize,
+) -> anyhow::Result<(Duration, Vec<Arc<Commit>>)> {
     let mut decider = Decider::new(World::default(), *journal.head().borrow());
     let buyers = commands::open_shop(&mut decider, BUYERS)?;
     append(&journal, &mut decider)?.context("nothing was opened")?.1.await??;
     let requests: Vec<Request> =
-        (0..ORDERS).map(|n| commands::place(buyers[n % buyers.len()]).1).collect();
+        (0..orders).map(|n| commands::place(buyers[n % buyers.len()]).1).collect();
 
-    let mut commits = Vec::with_capacity(ORDERS / BATCH + 1);
+    let mut commits = Vec::with_capacity(orders / BATCH + 1);
     let mut before: Option<Appending> = None;
     let begin = Instant::now();
     for (n, request) in requests.into_iter().enumerate() {
         decider.decide(request, commands::NOW)?;
-        if (n + 1) % BATCH == 0 || n + 1 == ORDERS || !decider.has_room() {
+        if (n + 1) % BATCH == 0 || n + 1 == orders || !decider.has_room() {
             if let Some(appending) = before.take() {
                 appending.await??;
             }
@@ -88,7 +90,7 @@ fn append(
 
 /// Encodes every event once more.
 fn encoded(commits: &[Arc<Commit>]) -> anyhow::Result<Duration> {
-    let mut events: Vec<Recorded> = Vec::with_capacity(ORDERS);
+    let mut events: Vec<Recorded> = Vec::new();
     for commit in commits {
         for (_, envelopes) in commit.contents()? {
             for envelope in envelopes {

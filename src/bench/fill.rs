@@ -27,7 +27,8 @@ const AT_ONCE: usize = 1024;
 const BATCH: usize = 512;
 
 /// Opens the shop on a folder and places orders for its buyers until there are so many; gives some
-/// of them, each with its buyer. The views have them all at the end.
+/// of them, each with its buyer: of every buyer the first, and then each hundredth. The views have
+/// them all at the end.
 ///
 /// # Errors
 /// When something does not start, or refuses.
@@ -37,15 +38,16 @@ pub async fn shop(
     buyers: usize,
     orders: u64,
 ) -> anyhow::Result<Vec<(usize, OrderId)>> {
-    let docket = Process::docket(data)?;
+    let docket = Process::docket(&setting.folder, data).await?;
     let accounts = Shop::open(&docket, data, buyers).await?.buyers;
-    docket.stop()?;
+    docket.stop().await?;
     let accounts: Vec<AccountId> =
         accounts.iter().filter_map(|(account, _)| account.parse().ok()).collect();
     let flags = [("data", data.display().to_string())];
     let longer = ("DOCKET_CHANNEL_NATIVE_PAY_WITHIN".to_owned(), "365d".to_owned());
     let config = Config::resolve(&flags, None, [longer])?;
     let node = node::start(&config, Parts::default()).await?;
+    setting.say(&format!("{orders} orders are placed before"));
     let next = Arc::new(AtomicU64::new(0));
     let mut working = tokio::task::JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -57,10 +59,10 @@ pub async fn shop(
                 if n >= orders {
                     return anyhow::Ok(kept);
                 }
-                let buyer = n as usize % accounts.len();
+                let (buyer, nth) = (n as usize % accounts.len(), n as usize / accounts.len());
                 let (order, request) = commands::place(accounts[buyer]);
                 engine.submit(request).await?;
-                if n % 100 == 0 {
+                if nth % 100 == 0 {
                     kept.push((buyer, order));
                 }
             }
@@ -73,7 +75,7 @@ pub async fn shop(
             Some(done) = working.join_next() => kept.extend(done.context("an order")??),
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 let n = next.load(Ordering::Relaxed).min(orders);
-                setting.say(&format!("{n} of {orders} orders placed, the views lack {}", lag()));
+                setting.tick(&format!("{n} of {orders} orders placed, the views lack {}", lag()));
             }
         }
     }
@@ -91,6 +93,7 @@ pub async fn journal(
     orders: u64,
     ends: bool,
 ) -> anyhow::Result<()> {
+    setting.say(&format!("{orders} orders go into a journal"));
     let journal = SqliteJournal::open(folder, sqlite::Options::default())?;
     let mut decider = Decider::new(World::default(), *journal.head().borrow());
     let buyers = commands::open_shop(&mut decider, 64)?;
@@ -105,7 +108,7 @@ pub async fn journal(
             let SealedCommit { commit, keys, .. } = decider.seal().context("a commit")?;
             journal.append(commit, keys).await??;
             if n % 10_240 == 0 || n + 1 == orders {
-                setting.say(&format!("{} of {orders} orders in the journal", n + 1));
+                setting.tick(&format!("{} of {orders} orders in the journal", n + 1));
             }
         }
     }

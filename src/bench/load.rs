@@ -3,6 +3,9 @@
 //! Closed loop: a connection asks again as soon as it is answered. Open loop: requests are due at
 //! a fixed rate, and one that waits for the connection to be free counts from when it was due, so
 //! a server that stalls is not asked less and judged better for it (coordinated omission).
+//!
+//! An answer counts when it came in the time that is measured; its latency, when it was asked for
+//! or due in that time, however late it came.
 
 use std::{
     net::SocketAddr,
@@ -12,15 +15,21 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use hdrhistogram::Histogram;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    task::LocalSet,
+    task::{JoinSet, LocalSet},
 };
+
+use super::latencies::Latencies;
+
+#[cfg(test)]
+mod tests;
 
 /// What the runtime's timer can tell apart.
 const GRAIN: Duration = Duration::from_millis(1);
+/// How long after the end of a plan the last answers may come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection's part of a conversation.
 pub trait Talk: Send + 'static {
@@ -51,27 +60,26 @@ pub struct Measured {
     pub counted: u64,
     /// In how long.
     pub took: Duration,
-    /// Of every answer, in microseconds.
-    pub latencies: Histogram<u64>,
+    /// Of every request, also of those that were due and could not be sent any more.
+    pub latencies: Latencies,
 }
 
 impl Measured {
+    fn none(took: Duration) -> Self {
+        Self { counted: 0, took, latencies: Latencies::new() }
+    }
+
     /// Answers that count, a second.
     pub fn rate(&self) -> f64 {
         self.counted as f64 / self.took.as_secs_f64()
     }
 
-    /// A latency in milliseconds.
-    pub fn ms(&self, quantile: f64) -> f64 {
-        self.latencies.value_at_quantile(quantile) as f64 / 1000.0
-    }
-
     /// Two runs of the same as one.
-    pub fn with(mut self, other: &Self) -> anyhow::Result<Self> {
+    pub fn with(mut self, other: &Self) -> Self {
         self.counted += other.counted;
         self.took += other.took;
-        self.latencies.add(&other.latencies)?;
-        Ok(self)
+        self.latencies.add(&other.latencies);
+        self
     }
 }
 
@@ -86,7 +94,7 @@ struct Schedule {
 /// Asks until the plan is over, and tells from time to time how many answers came.
 ///
 /// # Errors
-/// When a connection breaks, or an answer is not what was asked for.
+/// When a connection breaks, or an answer is not what was asked for, or does not come.
 pub fn run<T: Talk>(
     address: SocketAddr,
     talks: Vec<T>,
@@ -96,7 +104,13 @@ pub fn run<T: Talk>(
     let thread = std::thread::Builder::new().name("load".into());
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, all(address, talks, plan, Arc::new(tell)))
+        let most = plan.warm + plan.measured + PATIENCE;
+        let all = all(address, talks, plan, Arc::new(tell));
+        let all = async {
+            let done = tokio::time::timeout(most, all).await;
+            done.with_context(|| format!("answers that are {PATIENCE:?} late"))?
+        };
+        LocalSet::new().block_on(&runtime, all)
     };
     let done = thread.spawn(work).context("no thread")?.join();
     done.unwrap_or_else(|_| bail!("the load generator panicked"))
@@ -108,27 +122,28 @@ async fn all<T: Talk>(
     plan: Plan,
     tell: Arc<impl Fn(u64) + Send + Sync + 'static>,
 ) -> anyhow::Result<(Measured, Vec<T>)> {
+    let mut connections = Vec::new();
+    for _ in &talks {
+        connections.push(Connection::open(address).await?);
+    }
     let begin = Instant::now();
     let count = talks.len();
     let every = plan.rate.map(|rate| Duration::from_secs_f64(count as f64 / rate));
     let counts_from = begin + plan.warm;
     let schedule = Schedule { begin, counts_from, end: counts_from + plan.measured, every };
     let schedule = Rc::new(schedule);
-    let mut working = Vec::new();
-    for (n, talk) in talks.into_iter().enumerate() {
+    let mut working = JoinSet::new();
+    for (n, (connection, talk)) in connections.into_iter().zip(talks).enumerate() {
         let first = every.map_or(Duration::ZERO, |every| every.mul_f64(n as f64 / count as f64));
-        let connection = Connection::open(address).await?;
-        let work = connection.work(talk, Rc::clone(&schedule), first, Arc::clone(&tell));
-        working.push(tokio::task::spawn_local(work));
+        working.spawn_local(connection.work(talk, Rc::clone(&schedule), first, Arc::clone(&tell)));
     }
-    let latencies = Histogram::new_with_bounds(1, 600_000_000, 3)?;
-    let mut measured = Measured { counted: 0, took: plan.measured, latencies };
+    let mut measured = Measured::none(plan.measured);
     let mut talks = Vec::new();
-    for working in working {
-        let (talk, counted, latencies) = working.await??;
+    while let Some(worked) = working.join_next().await {
+        let (talk, counted, latencies) = worked??;
         talks.push(talk);
         measured.counted += counted;
-        measured.latencies.add(&latencies)?;
+        measured.latencies.add(&latencies);
     }
     Ok((measured, talks))
 }
@@ -152,23 +167,26 @@ impl Connection {
         schedule: Rc<Schedule>,
         first: Duration,
         tell: Arc<impl Fn(u64)>,
-    ) -> anyhow::Result<(T, u64, Histogram<u64>)> {
-        let mut latencies = Histogram::new_with_bounds(1, 600_000_000, 3)?;
+    ) -> anyhow::Result<(T, u64, Latencies)> {
+        let mut latencies = Latencies::new();
         let (mut counted, mut due) = (0, schedule.begin + first);
         loop {
-            let since = match schedule.every {
-                None => Instant::now(),
-                Some(every) => {
-                    tokio::time::sleep_until(due.into()).await;
-                    let now = Instant::now();
-                    let since = if now.duration_since(due) <= GRAIN { now } else { due };
-                    due += every;
-                    since
-                }
-            };
-            if since >= schedule.end || Instant::now() >= schedule.end {
-                return Ok((talk, counted, latencies));
+            if schedule.every.is_some() {
+                tokio::time::sleep_until(due.min(schedule.end).into()).await;
             }
+            let now = Instant::now();
+            if now >= schedule.end {
+                break;
+            }
+            let since = match schedule.every {
+                Some(every) => {
+                    let was_due = due;
+                    due += every;
+                    // The timer's lateness is nobody else's.
+                    if now.duration_since(was_due) <= GRAIN { now } else { was_due }
+                }
+                None => now,
+            };
             self.out.clear();
             talk.ask(&mut self.out);
             self.stream.write_all(&self.out).await.context("cannot send")?;
@@ -176,13 +194,23 @@ impl Connection {
             let counts = talk.hear(status, &self.read[head..head + length])?;
             self.read.drain(..head + length);
             let now = Instant::now();
-            if since >= schedule.counts_from && now < schedule.end {
-                let latency = now.duration_since(since).as_micros();
-                latencies.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX).max(1));
+            if since >= schedule.counts_from {
+                latencies.record(now.duration_since(since));
+            }
+            if now >= schedule.counts_from && now < schedule.end {
                 counted += u64::from(counts);
             }
             tell(1);
         }
+        // What was due while the connection was not free, and is too late now, has waited as well.
+        let now = Instant::now();
+        while let Some(every) = schedule.every.filter(|_| due < schedule.end) {
+            if due >= schedule.counts_from {
+                latencies.record(now.duration_since(due));
+            }
+            due += every;
+        }
+        Ok((talk, counted, latencies))
     }
 
     /// Reads one answer: its status, and where its body begins and how long it is.

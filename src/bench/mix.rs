@@ -3,36 +3,40 @@
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::{Setting, load::Talk, place::echoed, process::Process, report::Figure, shop::call};
+use super::{
+    Setting, load::Talk, options::Load, place::echoed, process::Process, report::Figure, shop::call,
+};
 use crate::client::Client;
 
 /// Measures calls, of which an order takes three or four.
 ///
 /// # Errors
 /// When something does not answer as it must.
-pub async fn run(setting: &Setting) -> anyhow::Result<()> {
+pub async fn run(setting: &Setting, load: &Load) -> anyhow::Result<()> {
     let data = setting.folder.join("data");
-    let docket = Process::docket(&data)?;
-    let echo = Process::echo()?;
+    let docket = Process::docket(&setting.folder, &data).await?;
+    let echo = Process::echo(&setting.folder).await?;
     let client = Client::new(format!("http://{}", docket.address));
-    let most = setting.connections.iter().copied().max().unwrap_or(1);
+    let most = load.most();
+    setting.say(&format!("{most} sellers open accounts and stores"));
     let mut names = Vec::new();
     for n in 0..most {
-        setting.say(&format!("{n} of {most} accounts opened"));
+        setting.tick(&format!("{n} of {most} accounts opened"));
         names.push(Till::open(&client, n).await?);
     }
-    for connections in setting.connections.iter().copied() {
+    let plan = load.plan(10);
+    for connections in load.connections.iter().copied() {
         let tills = names.iter().take(connections).map(|(name, token)| Till::of(name, token));
-        let all = echoed(setting, &echo, connections, setting.plan()).await?;
-        let (measured, tills) =
-            setting.load("mix", docket.address, tills.collect(), setting.plan()).await?;
+        let all = echoed(setting, &echo, connections, plan).await?;
+        let (measured, tills) = setting.load("mix", docket.address, tills.collect(), plan).await?;
         let over: u64 = tills.iter().map(|till| till.over).sum();
-        Figure::new(format!("mix/{connections}"), "calls/s", measured.rate(), all.rate())
-            .timed(&measured, all.ms(0.99))
-            .noted(format!("{over} orders cancelled or received, warming up included"))
-            .print(setting.json)?;
+        let name = format!("mix/{connections}");
+        let figure = Figure::new(name, "calls/s", measured.rate(), all.rate())
+            .timed(&measured.latencies, all.latencies.ms(0.99))
+            .noted(format!("{over} orders cancelled or received, warming up included"));
+        setting.print(&figure)?;
     }
-    docket.stop()
+    docket.stop().await
 }
 
 /// Somebody who sells in a store of their own and buys there too.
@@ -127,5 +131,43 @@ impl Talk for Till {
             }
         };
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_third_is_cancelled_and_the_rest_received() {
+        let mut till = Till::of("till-0", "token-0");
+        let mut calls = Vec::new();
+        for _ in 0..22 {
+            let mut out = Vec::new();
+            till.ask(&mut out);
+            let request = String::from_utf8(out).unwrap();
+            assert!(request.contains("\r\ntoken: token-0\r\n"), "{request}");
+            let path = request.split(' ').nth(1).unwrap().to_owned();
+            assert_eq!(request.contains("\"order-7\""), path != "/buyer/new_order", "{request}");
+            calls.push(path.rsplit('/').next().unwrap().to_owned());
+            assert!(till.hear(200, br#"{"message":"ok","order_id":"order-7"}"#).unwrap());
+        }
+        let received = ["new_order", "payment", "delivery_book", "receive_book"];
+        let cancelled = ["new_order", "payment", "cancel_order"];
+        let three = [&received[..], &received, &cancelled].concat();
+        assert_eq!(calls, [&three[..], &three].concat());
+        assert_eq!(till.over, 6);
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        let mut till = Till::of("till-0", "token-0");
+        till.ask(&mut Vec::new());
+        let refused = till.hear(517, br#"{"message":"stock level low"}"#).unwrap_err();
+        assert!(
+            refused.to_string().contains("517: {\"message\":\"stock level low\"}"),
+            "{refused}"
+        );
+        assert_eq!(till.over, 0);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use events::{CommitNumber, Recorded};
 
-use super::{Setting, fill, report::Figure};
+use super::{Setting, fill, options::Replay, report::Figure};
 use crate::{
     engine,
     journal::{Journal, SqliteJournal},
@@ -18,9 +18,9 @@ use crate::{
 ///
 /// # Errors
 /// When the journal cannot be made or read.
-pub async fn run(setting: &Setting) -> anyhow::Result<()> {
+pub async fn run(setting: &Setting, options: &Replay) -> anyhow::Result<()> {
     let folder = setting.folder.join("data");
-    fill::journal(setting, &folder, setting.preload_or(1_000_000), false).await?;
+    fill::journal(setting, &folder, options.preload, false).await?;
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open_read_only(&folder)?);
     setting.say("decoding alone");
     let events = journal.head().borrow().position.0 as f64;
@@ -30,18 +30,17 @@ pub async fn run(setting: &Setting) -> anyhow::Result<()> {
     let begin = Instant::now();
     let (world, head) = engine::replay(journal.as_ref())?;
     let took = begin.elapsed();
-    Figure::new("replay/world", "events/s", events / took.as_secs_f64(), decoding)
-        .noted(format!("{events} events, {} orders; baseline: decoding alone", world.orders.len()))
-        .print(setting.json)?;
+    let note = format!("{events} events, {} orders; baseline: decoding alone", world.orders.len());
+    let figure = Figure::new("replay/world", "events/s", events / took.as_secs_f64(), decoding);
+    setting.print(&figure.noted(note))?;
     drop(world);
     setting.say("into the views");
     let begin = Instant::now();
     let options = projector::Options::default();
     Views::fold(journal, head.position, &setting.folder.join("views"), &options)?;
     let took = begin.elapsed();
-    Figure::new("replay/views", "events/s", events / took.as_secs_f64(), decoding)
-        .noted("one view after the other")
-        .print(setting.json)
+    let figure = Figure::new("replay/views", "events/s", events / took.as_secs_f64(), decoding);
+    setting.print(&figure.noted("one view after the other; baseline: decoding alone, once"))
 }
 
 /// How long the decoding takes of all that is read.

@@ -147,3 +147,28 @@ pub fn call(out: &mut Vec<u8>, method: &str, path: &str, headers: &str, body: &s
     );
     out.extend_from_slice(request.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_go_round_and_take_one_answer() {
+        let mut calls = Calls::new([("GET /a", "t", ""), ("POST /b", "", "{}")], 201);
+        let mut asked = || {
+            let mut out = Vec::new();
+            calls.ask(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let get = "GET /a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t\r\n\
+                   content-length: 0\r\n\r\n";
+        let post = "POST /b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                    content-length: 2\r\n\r\n{}";
+        assert_eq!([asked(), asked(), asked()], [get, post, get]);
+        assert!(calls.hear(201, b"").unwrap());
+        for status in [200, 400, 409, 503] {
+            let refused = calls.hear(status, b"why").unwrap_err().to_string();
+            assert_eq!(refused, format!("answered {status}: why"));
+        }
+    }
+}

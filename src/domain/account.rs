@@ -5,7 +5,7 @@ use events::{
     Money, MoneyMove, PasswordChanged, Pot, Sealed, SessionClosed, SessionOpened, Subject,
 };
 
-use super::{Decided, Deciding, Rejection, world::Account};
+use super::{Decided, Deciding, Rejection, lifecycle::Bound, world::Account};
 
 pub(super) fn register(
     it: &Deciding<'_>,
@@ -20,6 +20,7 @@ pub(super) fn register(
     if it.world.accounts.contains_key(&account) {
         return Err(Rejection::Invalid { field: "account", reason: "exists already".into() });
     }
+    it.one_more(Bound::Accounts, it.channel().ok_or(Rejection::NoLifecycle)?.accounts)?;
     let event = AccountRegistered {
         account,
         login,

@@ -6,9 +6,15 @@ use std::collections::BTreeMap;
 use events::{Digest, Event, LifecycleAdopted, SettingsAdopted, Subject};
 
 use super::{
-    ChannelState, Decided, Deciding, Rejection,
+    ChannelState, Decided, Deciding, Rejection, at_most,
     lifecycle::{Lifecycle, Problem, Settings},
 };
+
+/// How many channels there may be.
+const CHANNELS_MAX: i64 = 256;
+/// How many life cycles a channel may have had. None leaves: an order that is over may be asked for
+/// at any time, and is decided by its own.
+const LIFECYCLES_MAX: i64 = 1000;
 
 /// A higher version comes into force for orders placed from here on; the one in force already
 /// changes nothing; any other is refused.
@@ -38,6 +44,13 @@ pub(super) fn adopt_lifecycle(
             Err(Rejection::LifecycleOld { version, current: known.lifecycle.version() })
         }
         _ => {
+            match it.channel() {
+                Some(known) => {
+                    let there = known.lifecycles.len() as u64;
+                    at_most(LIFECYCLES_MAX, "life cycles in a channel", there)?;
+                }
+                None => at_most(CHANNELS_MAX, "channels", it.world.channels.len() as u64)?,
+            }
             let event = LifecycleAdopted { version, digest, text: text.to_owned() };
             Ok(Decided::one(Subject::lifecycle(channel), Event::LifecycleAdopted(event)))
         }

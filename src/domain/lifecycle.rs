@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use events::{By, Channel};
 
+mod bounds;
 mod check;
 mod draw;
 mod facets;
@@ -22,6 +23,7 @@ mod settings;
 mod tests;
 mod words;
 
+pub use bounds::Bound;
 pub use check::{Kept, Standing};
 pub use facets::Facets;
 pub use language::language;

@@ -13,7 +13,9 @@ use events::{
 use super::{
     Caller, ChannelState, Decided, Deciding, InForce, LineStock, Listing, Order, Place, Rejection,
     Store, Token,
-    lifecycle::{self, Check, DeadlineWord, Due, Facets, Kept, MoneyWord, Next, Standing, Word},
+    lifecycle::{
+        self, Bound, Check, DeadlineWord, Due, Facets, Kept, MoneyWord, Next, Standing, Word,
+    },
 };
 
 /// What a decision may weigh in a journal, in bytes.
@@ -59,6 +61,7 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     if taken || it.world.knows(place.order) {
         return Err(Rejection::Invalid { field: "order", reason: "exists already".into() });
     }
+    open_one_more(it, buyer, None, next.to)?;
 
     let total = sum(&lines)?;
     let payable = (next.to == Phase::AwaitingPayment).then(|| {
@@ -146,6 +149,7 @@ pub(super) fn step(
     }
     it.authentic()?;
     let (order, next) = (find()?, found.map_or_else(search, Ok)?);
+    open_one_more(it, order.buyer, Some(order.phase), next.to)?;
     let step = OrderStep {
         order: reference(order),
         by: next.by,
@@ -348,6 +352,18 @@ fn buyer(it: &Deciding<'_>, place: &Place) -> Result<AccountId, Rejection> {
         Some(_) => Ok(buyer),
         None => Err(Rejection::BuyerUnknown { buyer }),
     }
+}
+
+/// Refuses to open one more order, new or from an end, where its buyer has as many as may be.
+fn open_one_more(
+    it: &Deciding<'_>,
+    buyer: AccountId,
+    from: Option<Phase>,
+    to: Phase,
+) -> Result<(), Rejection> {
+    let opens = from.is_none_or(Phase::is_final) && !to.is_final();
+    let account = it.world.accounts.get(&buyer).filter(|_| opens);
+    account.map_or(Ok(()), |account| it.one_more(Bound::OpenOrders, account.open_orders))
 }
 
 /// Whether a command is for one of these roles in any phase at all. One that the channel does not

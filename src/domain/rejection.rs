@@ -90,6 +90,14 @@ pub enum Rejection {
     /// A number does not fit: of money, or of things.
     #[error("an amount is too large to count")]
     Overflow,
+    /// There are as many as there may be.
+    #[error("there are as many {what} as there may be: {most}")]
+    TooMany {
+        /// How many there may be.
+        most: i64,
+        /// Of what.
+        what: &'static str,
+    },
     /// A value that can never be right, named.
     #[error("{field} {reason}")]
     Invalid {

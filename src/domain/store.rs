@@ -2,13 +2,14 @@
 
 use events::{Event, ListingAdded, Sku, StockAdded, StoreId, StoreOpened, Subject};
 
-use super::{Decided, Deciding, Rejection, world::Store};
+use super::{Decided, Deciding, Rejection, lifecycle::Bound, world::Store};
 
 pub(super) fn open_store(it: &Deciding<'_>, store: &StoreId) -> Result<Decided, Rejection> {
     let (owner, _) = it.proven()?;
     if it.store(store).is_some() {
         return Err(Rejection::StoreTaken { store: store.clone() });
     }
+    it.one_more(Bound::Stores, it.channel().map_or(0, |channel| channel.stores.len() as u64))?;
     let event = StoreOpened { store: store.clone(), owner };
     Ok(Decided::one(Subject::store(store), Event::StoreOpened(event)))
 }
@@ -27,6 +28,7 @@ pub(super) fn add_listing(it: &Deciding<'_>, listing: &ListingAdded) -> Result<D
     if store.listings.contains_key(&listing.sku) {
         return Err(Rejection::SkuTaken { sku: listing.sku.clone() });
     }
+    it.one_more(Bound::Listings, store.listings.len() as u64)?;
     let subject = Subject::listing(&listing.store, &listing.sku);
     Ok(Decided::one(subject, Event::ListingAdded(listing.clone())))
 }

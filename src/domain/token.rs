@@ -3,20 +3,26 @@
 
 use events::{Event, Subject, TokenIssued, TokenName, TokenRevoked};
 
-use super::{Decided, Deciding, Rejection};
+use super::{Caller, Decided, Deciding, Rejection, at_most};
+
+/// How many live tokens operators may have issued: far more than anybody looks after by hand.
+/// There is room for one beside them, so that docket can always issue its own when it starts.
+const TOKENS_MAX: i64 = 4096;
 
 pub(super) fn issue(it: &Deciding<'_>, token: &TokenIssued) -> Result<Decided, Rejection> {
     it.site_operator()?;
-    let lives = |known: &&super::Token| known.expires_at.is_none_or(|at| at > it.now);
-    let mut named = it.world.tokens.values().filter(|known| known.name == token.name);
-    if named.any(|known| lives(&known)) || it.world.tokens.contains_key(&token.token) {
+    let live = || it.world.tokens.values().filter(|known| known.lives(it.now));
+    if live().any(|known| known.name == token.name) || it.world.tokens.contains_key(&token.token) {
         return Err(Rejection::TokenTaken { name: token.name.clone() });
     }
+    let own = i64::from(it.command.caller == Caller::System);
+    at_most(TOKENS_MAX + own, "live tokens", live().count() as u64)?;
     let event = Event::TokenIssued(token.clone());
     Ok(Decided::one(Subject::token(token.token), event))
 }
 
-/// Revokes every token of a name: the live one, and those that died by themselves.
+/// Revokes every token of a name: the live one, and those that died by themselves and have not
+/// left.
 pub(super) fn revoke(it: &Deciding<'_>, name: &TokenName) -> Result<Decided, Rejection> {
     it.site_operator()?;
     let mut named: Vec<_> = it

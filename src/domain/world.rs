@@ -22,7 +22,8 @@ pub struct World {
     pub accounts: HashMap<AccountId, Account>,
     /// Whose login name it is, by its keyed digest.
     pub logins: HashMap<(Channel, Digest), AccountId>,
-    /// Every named token that is not revoked, by the digest of its text.
+    /// Every named token that is not revoked, by the digest of its text. Those that died by
+    /// themselves leave when another is issued.
     pub tokens: HashMap<Digest, Token>,
     /// What belongs to each channel.
     pub channels: HashMap<Channel, ChannelState>,
@@ -83,6 +84,8 @@ pub struct ChannelState {
     pub settings: BTreeMap<String, String>,
     /// Their number; 0 before the first.
     pub settings_number: u32,
+    /// How many accounts belong to it.
+    pub accounts: u64,
     /// Every store.
     pub stores: HashMap<StoreId, Store>,
     /// Every order that is over and has left, and where its newest event stands.
@@ -236,6 +239,7 @@ impl World {
                     stores: Vec::new(),
                 };
                 self.accounts.insert(it.account, account);
+                self.channel_mut(channel).accounts += 1;
             }
             Event::PasswordChanged(it) => {
                 if let Some(account) = self.accounts.get_mut(&it.account) {
@@ -246,16 +250,17 @@ impl World {
             Event::AccountUnregistered(it) => {
                 self.move_money(None, &it.money);
                 self.logins.remove(&(channel.clone(), it.login));
-                self.accounts.remove(&it.account);
+                self.remove_account(it.account);
             }
             Event::AccountForgotten(it) => {
                 self.move_money(None, &it.money);
                 if let Some(login) = it.login {
                     self.logins.remove(&(channel.clone(), login));
                 }
-                self.accounts.remove(&it.account);
+                self.remove_account(it.account);
             }
             Event::TokenIssued(it) => {
+                self.tokens.retain(|_, known| known.lives(recorded.recorded_at));
                 let token = Token {
                     name: it.name.clone(),
                     role: it.role,
@@ -350,6 +355,11 @@ impl World {
             self.channels.insert(channel.clone(), ChannelState::default());
         }
         self.channels.get_mut(channel).expect("it was just made")
+    }
+
+    fn remove_account(&mut self, id: AccountId) {
+        let Some(account) = self.accounts.remove(&id) else { return };
+        self.channel_mut(&account.channel).accounts -= 1;
     }
 
     fn listing_mut(
@@ -516,6 +526,13 @@ impl World {
             }
         };
         *total.entry(currency).or_default() += i128::from(minor);
+    }
+}
+
+impl Token {
+    /// Whether it has not died by itself.
+    pub fn lives(&self, now: Millis) -> bool {
+        self.expires_at.is_none_or(|expires_at| expires_at > now)
     }
 }
 

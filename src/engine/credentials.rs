@@ -65,12 +65,12 @@ impl Credentials {
         self.table().accounts.get(&id).cloned()
     }
 
-    /// The account whose live session has a token of this digest, in this channel.
-    pub fn by_session(&self, channel: &Channel, token: Digest, now: Millis) -> Option<AccountId> {
+    /// Whose live session has a token of this digest, and in which channel that account is.
+    pub fn session(&self, token: Digest, now: Millis) -> Option<(AccountId, Channel)> {
         let table = self.table();
         let (account, expires_at) = table.sessions.get(&token)?;
         let known = table.accounts.get(account)?;
-        (*expires_at > now && known.channel == *channel).then_some(*account)
+        (*expires_at > now).then(|| (*account, known.channel.clone()))
     }
 
     /// A live named token by the digest of its text.
@@ -80,7 +80,8 @@ impl Credentials {
         known.expires_at.is_none_or(|expires_at| expires_at > now).then(|| known.clone())
     }
 
-    /// Every named token that is not revoked, by name.
+    /// Every named token that is not revoked, by name; of those that died by themselves the ones
+    /// that did so since the newest was issued.
     pub fn tokens(&self) -> Vec<TokenIssued> {
         let mut tokens: Vec<_> = self.table().tokens.values().cloned().collect();
         tokens.sort_by(|one, other| one.name.cmp(&other.name));
@@ -150,6 +151,8 @@ impl Credentials {
                 table.stores.remove(&it.account);
             }
             Event::TokenIssued(it) => {
+                let lives = |at: Option<Millis>| at.is_none_or(|at| at > recorded.recorded_at);
+                table.tokens.retain(|_, known| lives(known.expires_at));
                 table.tokens.insert(it.token, it.clone());
             }
             Event::TokenRevoked(it) => {

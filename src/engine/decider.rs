@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
-use events::{Commit, Epoch, Head, Millis, Position, Receipt, Recorded, WrappedKey};
+use events::{Commit, Epoch, Head, Millis, Position, Receipt, WrappedKey};
 
 use super::{
     Accepted, Error, KeyOwner, Request,
     batch::{Batch, encode},
     finished::Missing,
 };
-use crate::domain::{self, Caller, Finished, Scope, World};
+use crate::{
+    domain::{self, Caller, Finished, Scope, World},
+    journal::Followed,
+};
 
 /// How long idempotency keys live where a channel's settings do not say: 24 hours.
 const KEY_LIVES_MS: i64 = 24 * 3600 * 1000;
@@ -33,8 +36,8 @@ pub struct SealedCommit {
     pub commit: Arc<Commit>,
     /// The keys that it uses for the first time.
     pub keys: Vec<WrappedKey>,
-    /// Its events.
-    pub events: Vec<Recorded>,
+    /// The same, decoded.
+    pub followed: Arc<Followed>,
 }
 
 impl Decider {
@@ -74,9 +77,10 @@ impl Decider {
             return None;
         }
         let (commit, keys) = self.batch.seal(&self.head, self.epoch());
-        self.head = commit.head();
+        let (before, after) = (self.head, commit.head());
+        self.head = after;
         let Batch { events, .. } = std::mem::take(&mut self.batch);
-        Some(SealedCommit { commit, keys, events })
+        Some(SealedCommit { commit, keys, followed: Arc::new(Followed { before, after, events }) })
     }
 
     /// On one machine the epoch tells nothing apart: the lock on the folder does.

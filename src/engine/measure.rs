@@ -131,7 +131,7 @@ impl Meters {
             return;
         }
         self.world_measured = Some(Instant::now());
-        for (map, size) in sizes(world) {
+        for (map, size) in world_sizes(world) {
             gauge!(WORLD_SIZE, "map" => map).set(size as f64);
         }
     }
@@ -163,8 +163,9 @@ fn command_counter(command: &'static str, outcome: Outcome) -> Counter {
     counter!(COMMANDS, "command" => command, "outcome" => outcome.as_str())
 }
 
-/// Every map of the world, by its size. A new one does not compile until it is told here.
-fn sizes(world: &World) -> [(&'static str, usize); 16] {
+/// Every map of the world with how many entries it has, as `docket_world_size` tells it. A new one
+/// does not compile until it is told here.
+pub fn world_sizes(world: &World) -> [(&'static str, usize); 16] {
     let World { accounts, logins, tokens, channels, orders, leaving, deadlines, keys, pots } =
         world;
     let Pots { outside, wallets, held } = pots;
@@ -174,6 +175,7 @@ fn sizes(world: &World) -> [(&'static str, usize); 16] {
             lifecycles,
             settings,
             settings_number: _,
+            accounts: _, // Among all.
             stores,
             finished,
             numbers,

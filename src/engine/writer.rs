@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use events::{Head, Millis, Recorded};
+use events::{Head, Millis};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::{Finished, World},
-    journal::{Appending, Journal, JournalError},
+    journal::{Appending, Followed, Journal, JournalError},
 };
 
 pub(super) struct Writer {
@@ -60,7 +60,7 @@ impl Drop for SaysSo {
 struct InFlight {
     appending: Appending,
     since: Instant,
-    events: Vec<Recorded>,
+    followed: Arc<Followed>,
     answers: Vec<(Reply, Result<Accepted, Error>)>,
 }
 
@@ -148,19 +148,20 @@ impl Writer {
         if self.in_flight.is_some() {
             return;
         }
-        let Some(SealedCommit { commit, keys, events }) = self.decider.seal() else { return };
+        let Some(SealedCommit { commit, keys, followed }) = self.decider.seal() else { return };
         let answers = std::mem::take(&mut self.answers);
-        self.meters.sealed(events.len());
+        self.meters.sealed(followed.events.len());
         let appending = self.journal.append(commit, keys);
-        self.in_flight = Some(InFlight { appending, since: Instant::now(), events, answers });
+        self.in_flight = Some(InFlight { appending, since: Instant::now(), followed, answers });
     }
 
-    /// A commit is durable: the table of credentials learns it, then its callers.
+    /// A commit is durable: the table of credentials learns it, and who follows, then its callers.
     fn settle(&mut self, done: InFlight) {
         self.meters.committed(done.since.elapsed());
-        for recorded in &done.events {
+        for recorded in &done.followed.events {
             self.credentials.apply(recorded);
         }
+        self.options.tail.push(done.followed);
         for (reply, answer) in done.answers {
             let _ = reply.send(answer); // The caller may have gone away.
         }

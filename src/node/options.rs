@@ -8,9 +8,10 @@ use crate::{
     config::Config,
     engine::{self, Clock},
     http::{self, dialects::bookstore},
+    journal::Tail,
 };
 
-pub(super) fn engine_options(config: &Config, clock: Option<Clock>) -> engine::Options {
+pub(super) fn engine_options(config: &Config, clock: Option<Clock>, tail: Tail) -> engine::Options {
     let default = engine::Options::default();
     engine::Options {
         queue_max: usize::try_from(config.count("queue_max")).unwrap_or(usize::MAX),
@@ -19,6 +20,7 @@ pub(super) fn engine_options(config: &Config, clock: Option<Clock>) -> engine::O
         clock_jump_max: config.duration("clock_jump_max"),
         clock: clock.unwrap_or(default.clock),
         turn_max: default.turn_max,
+        tail,
     }
 }
 

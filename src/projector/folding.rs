@@ -1,11 +1,11 @@
 //! A view's rows on their way through the journal.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use events::{CommitNumber, Hash, Head, Millis, Position};
 use projections::{Mark, Projection, Retired, View};
 
-use super::{Error, Reader, ViewName, newest_recorded_at};
+use super::{Error, Options, Reader, ViewName, newest_recorded_at};
 
 /// Folds the journal into the rows of one folder.
 pub struct Folding<V> {
@@ -18,6 +18,9 @@ pub struct Folding<V> {
     journal: Option<Hash>,
     /// When the newest event that the rows hold was recorded.
     pub recorded_at: Option<Millis>,
+    options: Options,
+    /// Since when something is taken in and not written.
+    unwritten_since: Option<Instant>,
 }
 
 impl<V: View> Folding<V> {
@@ -28,13 +31,13 @@ impl<V: View> Folding<V> {
     pub fn resume(
         name: ViewName,
         projection: Projection<V>,
+        options: &Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
         if let Some(reason) = projection.discarded() {
             tracing::warn!(view = %name, reason, "the view's rows are given up; it is rebuilt");
         }
-        let (head, journal, recorded_at) = (Head::default(), None, None);
-        let mut this = Self { name, projection, reader, head, journal, recorded_at };
+        let mut this = Self::begin(name, projection, options, reader);
         let Some(mark) = this.projection.mark() else { return Ok(this) };
         let journal = this.reader.journal.as_ref();
         let first = journal.head_at(CommitNumber(1))?;
@@ -67,13 +70,12 @@ impl<V: View> Folding<V> {
     pub fn anew(
         name: ViewName,
         folder: &Path,
-        options: &projections::Options,
+        options: &Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
-        let projection = Projection::open(folder, options)
+        let projection = Projection::open(folder, &options.keeping)
             .map_err(|source| Error::View { view: name, source })?;
-        let (head, journal, recorded_at) = (Head::default(), None, None);
-        let mut this = Self { name, projection, reader, head, journal, recorded_at };
+        let mut this = Self::begin(name, projection, options, reader);
         this.begin_anew()?;
         Ok(this)
     }
@@ -85,12 +87,23 @@ impl<V: View> Folding<V> {
     pub fn create(
         name: ViewName,
         folder: &Path,
-        options: &projections::Options,
+        options: &Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
-        let projection = Projection::create(folder, options)
+        let projection = Projection::create(folder, &options.keeping)
             .map_err(|source| Error::View { view: name, source })?;
-        Self::resume(name, projection, reader)
+        Self::resume(name, projection, options, reader)
+    }
+
+    fn begin(
+        name: ViewName,
+        projection: Projection<V>,
+        options: &Options,
+        reader: Arc<Reader>,
+    ) -> Self {
+        let (head, journal, recorded_at) = (Head::default(), None, None);
+        let (options, unwritten_since) = (options.clone(), None);
+        Self { name, projection, reader, head, journal, recorded_at, options, unwritten_since }
     }
 
     /// Gives up what the rows hold.
@@ -102,6 +115,7 @@ impl<V: View> Folding<V> {
             self.projection.wipe().map_err(|source| self.failed(source))?;
         }
         (self.head, self.journal, self.recorded_at) = (Head::default(), None, None);
+        self.unwritten_since = None;
         Ok(())
     }
 
@@ -115,18 +129,21 @@ impl<V: View> Folding<V> {
         &self.head
     }
 
-    /// Takes in the next commits, none of their events behind `upto`; says whether there may be
-    /// more.
+    /// Takes in the next commits, none of their events behind `upto`, and writes what has waited
+    /// long enough; says whether there may be more.
     ///
     /// # Errors
-    /// When the journal cannot be read, or an event does not fit.
+    /// When the journal cannot be read, an event does not fit, or the rows cannot be written.
     pub fn advance(&mut self, upto: Position) -> Result<bool, Error> {
         let commits = self.reader.after(&self.head)?;
         let commits = match commits.iter().position(|commit| commit.before.position >= upto) {
             Some(behind) => &commits[..behind],
             None => &commits,
         };
-        let Some(last) = commits.last() else { return Ok(false) };
+        let Some(last) = commits.last() else {
+            self.write_due()?;
+            return Ok(false);
+        };
         let journal = self.journal.unwrap_or(commits[0].after.hash);
         let mark = Mark {
             journal,
@@ -141,14 +158,33 @@ impl<V: View> Folding<V> {
         self.head = last.after;
         let newest = last.events.iter().rfind(|recorded| recorded.position <= upto);
         self.recorded_at = newest.map(|recorded| recorded.recorded_at);
+        self.write_due()?;
         Ok(self.head.position < upto)
     }
 
-    /// Hands what was written to the operating system.
+    /// When what is taken in is to be written, if something is.
+    pub fn due_at(&self) -> Option<Instant> {
+        Some(self.unwritten_since? + self.options.write_after)
+    }
+
+    fn write_due(&mut self) -> Result<(), Error> {
+        let bytes = self.projection.unwritten_bytes();
+        if bytes > 0 {
+            let since = *self.unwritten_since.get_or_insert_with(Instant::now);
+            if bytes < self.options.write_bytes && since.elapsed() < self.options.write_after {
+                return Ok(());
+            }
+        }
+        self.unwritten_since = None;
+        self.projection.write().map_err(|source| self.failed(source))
+    }
+
+    /// Writes everything, and hands it to the operating system.
     ///
     /// # Errors
     /// When the store refuses.
-    pub fn flush(&self) -> Result<(), Error> {
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.unwritten_since = None;
         self.projection.flush().map_err(|source| self.failed(source))
     }
 
@@ -156,7 +192,7 @@ impl<V: View> Folding<V> {
     pub fn take_over(&mut self, newer: Self) -> Retired {
         debug_assert!(newer.position() >= self.position(), "what was seen stays seen");
         (self.head, self.journal) = (newer.head, newer.journal);
-        self.recorded_at = newer.recorded_at;
+        (self.recorded_at, self.unwritten_since) = (newer.recorded_at, newer.unwritten_since);
         self.projection.take_over(newer.projection)
     }
 
@@ -184,13 +220,13 @@ impl<V: View> Opened<V> {
     pub fn open(
         name: ViewName,
         folder: &Path,
-        options: &projections::Options,
+        options: &Options,
         reader: &Arc<Reader>,
     ) -> Result<Self, Error> {
         let failed = |source| Error::View { view: name, source };
         let mut all = Vec::new();
-        for projection in Projection::<V>::open_each(folder, options).map_err(failed)? {
-            let folding = Folding::resume(name, projection, Arc::clone(reader))?;
+        for projection in Projection::<V>::open_each(folder, &options.keeping).map_err(failed)? {
+            let folding = Folding::resume(name, projection, options, Arc::clone(reader))?;
             if folding.projection.version() == V::VERSION || folding.position() > Position(0) {
                 all.push(folding);
             } else {

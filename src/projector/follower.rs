@@ -79,8 +79,7 @@ impl<V: View> Follower<V> {
         options: &Options,
         reader: Arc<Reader>,
     ) -> Result<Self, Error> {
-        let Opened { serving, beside } =
-            Opened::<V>::open(name, folder, &options.keeping, &reader)?;
+        let Opened { serving, beside } = Opened::<V>::open(name, folder, options, &reader)?;
         let begins = if beside.is_some() { Beside::Asked } else { Beside::Nothing };
         if beside.is_some() {
             let (serves, version) = (serving.projection.version(), V::VERSION);
@@ -210,10 +209,19 @@ impl<V: View> Follower<V> {
             let wanted = wanted.wait_for(|wanted| *wanted > position);
             let _ = tokio::time::timeout(self.options.gather, wanted).await;
         };
+        let write = async {
+            match self.serving.due_at() {
+                Some(at) if self.state == State::Following => {
+                    tokio::time::sleep_until(at.into()).await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => true, // Dropped is told, too.
             _ = beside.wait_for(Beside::is_due) => false,
+            () = write => false,
             () = more => false,
         }
     }
@@ -237,8 +245,7 @@ impl<V: View> Follower<V> {
     }
 
     fn create(&self) -> Result<Folding<V>, Error> {
-        let (keeping, reader) = (&self.options.keeping, Arc::clone(&self.reader));
-        Folding::create(self.name, &self.folder, keeping, reader)
+        Folding::create(self.name, &self.folder, &self.options, Arc::clone(&self.reader))
     }
 
     fn build(&mut self, rows: Result<Folding<V>, Error>, stop: &watch::Receiver<bool>) {
@@ -322,7 +329,10 @@ impl<V: View> Follower<V> {
     }
 
     fn publish(&self, error: Option<Arc<str>>) {
-        let position = self.serving.position();
+        self.publish_at(self.serving.position(), error);
+    }
+
+    fn publish_at(&self, position: Position, error: Option<Arc<str>>) {
         // Told before whoever waits goes on, so that nobody finds the metrics behind an answer.
         self.position_gauge.set(position.0 as f64);
         self.writes_counter.absolute(self.serving.projection.rows().writes());
@@ -339,7 +349,8 @@ impl<V: View> Follower<V> {
         let position = self.progress.borrow().position;
         tracing::error!(view = %self.name, %position, %error, "the view does not go on");
         self.reader.learn_newest();
-        self.publish(Some(error.to_string().into()));
+        // What was taken in and could not be written nobody was told of.
+        self.publish_at(position, Some(error.to_string().into()));
     }
 }
 

@@ -1,25 +1,12 @@
 //! Reads the journal for all views: each commit is checked against the one before and decoded,
 //! once for all views that are near the journal's end.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events::{Commit, CommitNumber, Head, Millis, Recorded};
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError};
-
-/// A commit that continues `before`, decoded.
-pub struct Read {
-    /// What it was checked against.
-    pub before: Head,
-    /// What the next one is checked against.
-    pub after: Head,
-    /// Its events, of all its decisions.
-    pub events: Vec<Recorded>,
-}
+use crate::journal::{Followed, Journal, JournalError, Tail};
 
 /// Reads a journal slice by slice.
 pub struct Reader {
@@ -27,7 +14,12 @@ pub struct Reader {
     pub journal: Arc<dyn Journal>,
     head: watch::Receiver<Head>,
     slice_events: usize,
-    recent: Mutex<Recent>,
+    /// What the engine has just recorded.
+    tail: Tail,
+    /// What was read last, one commit continuing the other.
+    recent: Tail,
+    /// Held while reading, so that the views that wake together read once.
+    reading: Mutex<()>,
     newest: Mutex<Newest>,
 }
 
@@ -38,27 +30,22 @@ struct Newest {
     recorded_at: Option<Millis>,
 }
 
-/// The newest commits read, one continuing the other.
-#[derive(Default)]
-struct Recent {
-    commits: VecDeque<Arc<Read>>,
-    events: usize,
-}
-
 /// Slices that are kept decoded. A view further behind than this reads for itself.
 const RECENT_SLICES: usize = 4;
 
 impl Reader {
-    /// Reads so many events at once, about: commits stay whole.
-    pub fn new(journal: Arc<dyn Journal>, slice_events: usize) -> Self {
+    /// Reads so many events at once, about: commits stay whole. What is in the tail is not read.
+    pub fn new(journal: Arc<dyn Journal>, tail: Tail, slice_events: usize) -> Self {
         let head = journal.head();
-        let (recent, newest) = (Mutex::default(), Mutex::default());
-        Self { journal, head, slice_events: slice_events.max(1), recent, newest }
+        let slice_events = slice_events.max(1);
+        let recent = Tail::keeping(RECENT_SLICES * slice_events);
+        let (reading, newest) = (Mutex::default(), Mutex::default());
+        Self { journal, head, slice_events, tail, recent, reading, newest }
     }
 
     /// One that reads the same and remembers for itself.
     pub fn another(&self) -> Self {
-        Self::new(Arc::clone(&self.journal), self.slice_events)
+        Self::new(Arc::clone(&self.journal), self.tail.clone(), self.slice_events)
     }
 
     /// How many events are read at once, about.
@@ -78,11 +65,17 @@ impl Reader {
             return;
         }
         if let Some(recorded_at) = newest_recorded_at(self.journal.as_ref(), number) {
-            self.note_newest(number, recorded_at);
+            self.note(number, recorded_at);
         }
     }
 
-    fn note_newest(&self, number: CommitNumber, recorded_at: Millis) {
+    fn note_newest(&self, commit: &Followed) {
+        if let Some(last) = commit.events.last() {
+            self.note(commit.after.number, last.recorded_at);
+        }
+    }
+
+    fn note(&self, number: CommitNumber, recorded_at: Millis) {
         let mut newest = locked(&self.newest);
         if newest.number < number {
             *newest = Newest { number, recorded_at: Some(recorded_at) };
@@ -99,68 +92,40 @@ impl Reader {
     /// # Errors
     /// When the journal cannot be read, when a commit does not continue the one before, or when it
     /// or one of its events cannot be decoded.
-    pub fn after(&self, head: &Head) -> Result<Vec<Arc<Read>>, JournalError> {
+    pub fn after(&self, head: &Head) -> Result<Vec<Arc<Followed>>, JournalError> {
         let newest = self.head.borrow().position;
-        let near = (RECENT_SLICES * self.slice_events) as u64;
+        let near = self.recent.events_max() as u64;
+        let known = self.tail.after(head, self.slice_events);
+        if let Some(last) = known.last() {
+            self.note_newest(last);
+            return Ok(known);
+        }
         if newest.0.saturating_sub(head.position.0) > near {
             return self.read(head);
         }
-        // Held while reading, so that the views that wake together read once.
-        let mut recent = locked(&self.recent);
-        let known = recent.after(head, self.slice_events);
+        let _reading = locked(&self.reading);
+        let known = self.recent.after(head, self.slice_events);
         if !known.is_empty() {
             return Ok(known);
         }
         let read = self.read(head)?;
-        for commit in &read {
-            recent.push(Arc::clone(commit), RECENT_SLICES * self.slice_events);
-        }
+        read.iter().for_each(|commit| self.recent.push(Arc::clone(commit)));
         Ok(read)
     }
 
-    fn read(&self, head: &Head) -> Result<Vec<Arc<Read>>, JournalError> {
+    fn read(&self, head: &Head) -> Result<Vec<Arc<Followed>>, JournalError> {
         let mut before = *head;
         let mut read = Vec::new();
         for commit in self.journal.read(head.number, self.slice_events)? {
             commit.continues(&before)?;
             let after = commit.head();
-            read.push(Arc::new(Read { before, after, events: decoded(&commit)? }));
+            read.push(Arc::new(Followed { before, after, events: decoded(&commit)? }));
             before = after;
         }
-        if let Some((last, newest)) = read.last().and_then(|last| Some((last, last.events.last()?)))
-        {
-            self.note_newest(last.after.number, newest.recorded_at);
+        if let Some(last) = read.last() {
+            self.note_newest(last);
         }
         Ok(read)
-    }
-}
-
-impl Recent {
-    fn after(&self, head: &Head, events_max: usize) -> Vec<Arc<Read>> {
-        let Some(first) = self.commits.front() else { return Vec::new() };
-        let skipped = head.number.0.checked_sub(first.before.number.0);
-        let mut found: Vec<Arc<Read>> = Vec::new();
-        let mut events = 0;
-        for commit in self.commits.iter().skip(skipped.map_or(usize::MAX, |n| n as usize)) {
-            let continued = found.last().map_or(head, |last| &last.after);
-            events += commit.events.len();
-            if commit.before != *continued || (events > events_max && !found.is_empty()) {
-                break;
-            }
-            found.push(Arc::clone(commit));
-        }
-        found
-    }
-
-    fn push(&mut self, commit: Arc<Read>, events_max: usize) {
-        if self.commits.back().is_some_and(|last| last.after != commit.before) {
-            *self = Self::default();
-        }
-        self.events += commit.events.len();
-        self.commits.push_back(commit);
-        while self.events > events_max && self.commits.len() > 1 {
-            self.events -= self.commits.pop_front().map_or(0, |oldest| oldest.events.len());
-        }
     }
 }
 

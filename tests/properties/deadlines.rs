@@ -227,9 +227,9 @@ fn a_session_opened_after_the_clock_was_ahead_lives() {
         let credential = Credential::Verified { session: Some(token), password: None };
         let caller = Caller::Somebody { account: Some(seller), credential };
         let action = Action::AddStock { store: store(0), sku: sku(0), quantity: 1 };
-        let live = || site.engine.credentials().by_session(&channel(), token, site.engine.now());
+        let live = || site.engine.credentials().session(token, site.engine.now());
         site.give(command(caller.clone(), action.clone())).await.unwrap();
-        assert_eq!(live(), Some(seller), "the edge and the engine agree");
+        assert_eq!(live(), Some((seller, channel())), "the edge and the engine agree");
         tokio::time::advance(Duration::from_secs(3600)).await;
         let dead = Err(Error::Rejected(Rejection::Unauthenticated));
         assert_eq!(site.give(command(caller, action)).await, dead);

@@ -348,7 +348,7 @@ impl Pair {
         let Some(sealed) = self.decider.seal() else { return Vec::new() };
         let mut appending = self.journal.append(sealed.commit, sealed.keys);
         appending.try_recv().unwrap().unwrap(); // Memory keeps nobody waiting.
-        sealed.events
+        sealed.followed.events.clone()
     }
 
     fn count(&mut self, order: OrderId, told: &Result<(), Rejection>, empty: bool) {
@@ -415,7 +415,7 @@ fn is_over(order: &Order) -> bool {
 }
 
 /// A life cycle whose orders may go on from each end: for good, and only to be looked at.
-fn leads_back(channel: &Channel, version: u32, after_sale: Option<&str>) -> String {
+pub fn leads_back(channel: &Channel, version: u32, after_sale: Option<&str>) -> String {
     let text = builtin_lifecycle(channel).unwrap();
     let text = text.replace("\nversion = 1\n", &format!("\nversion = {version}\n"));
     let kept = after_sale.map(|it| format!("after_sale = {it:?}\n")).unwrap_or_default();

@@ -34,7 +34,8 @@ pub fn judge(books: &Books, world: &World, command: &Command, now: Millis) -> Ve
     match &command.action {
         Action::Register { account, login, .. } => {
             let free = !world.logins.contains_key(&(command.channel.clone(), *login));
-            happens(free && !world.accounts.contains_key(account))
+            let served = it.newest().is_some();
+            happens(served && free && !world.accounts.contains_key(account))
         }
         Action::ChangePassword { .. } | Action::OpenSession { .. } => {
             happens(it.proven().is_some())

@@ -242,8 +242,8 @@ fn nobody_ends_the_session_of_another() {
         let closed = Action::CloseSession { token };
         let before = site.head();
         site.give(command(somebody(seller), closed.clone())).await.unwrap();
-        let live = |site: &Site| site.engine.credentials().by_session(&channel(), token, BEGIN);
-        assert_eq!((live(&site), site.head()), (Some(buyer), before));
+        let live = |site: &Site| site.engine.credentials().session(token, BEGIN);
+        assert_eq!((live(&site), site.head()), (Some((buyer, channel())), before));
         site.give(command(somebody(buyer), closed)).await.unwrap();
         assert_eq!(live(&site), None);
     });

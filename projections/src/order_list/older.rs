@@ -8,7 +8,7 @@ use super::{Counts, List, ListRow, Moved, Owner};
 use crate::{
     batch::{Batch, to_json},
     key::Place,
-    store::{Error, Store, from_json},
+    store::{Error, Source, from_json},
 };
 
 const LISTS: u8 = 1;
@@ -58,7 +58,7 @@ pub fn apply(
 
 /// One list for each of these phases, behind a place.
 pub fn lists<'a>(
-    store: &'a dyn Store,
+    store: &'a dyn Source,
     owner: &Owner,
     phases: &[Phase],
     after: Option<Place>,
@@ -80,7 +80,7 @@ pub fn lists<'a>(
 }
 
 /// How many orders are in each phase.
-pub fn counts(store: &dyn Store, owner: &Owner) -> Result<Counts, Error> {
+pub fn counts(store: &dyn Source, owner: &Owner) -> Result<Counts, Error> {
     let key = owner.key(COUNTS).bytes();
     let mut counts = Counts::default();
     if let Some(value) = store.get(&key)? {

@@ -14,7 +14,7 @@ use super::{
     facets::{Answers, CASE, Callers, Phases},
     language,
     next::{Effects, Row},
-    settings::{READ_BY_DOCKET, Setting},
+    settings::{Setting, read_by_docket},
     words::{CaseKind, Check, Late, Word},
 };
 use reader::{Key, Reader, Value, integer, setting};
@@ -122,7 +122,7 @@ impl Reader<'_> {
             let name = self.name(key, "a setting");
             match (name, setting(value)) {
                 (Some(name), Ok(setting)) => {
-                    let read = READ_BY_DOCKET.iter().find(|(read, _)| *read == name);
+                    let read = read_by_docket().find(|(read, _)| *read == name);
                     if let Some((_, wanted)) = read.filter(|(_, kind)| *kind != setting.kind()) {
                         let kind = setting.kind();
                         let reason =
@@ -146,13 +146,13 @@ impl Reader<'_> {
     fn settings_in_vain(&mut self, value: Option<&Value<'_>>) {
         for (key, _) in self.entries(value, "[settings]") {
             let name = key.get_ref().as_ref();
-            let read = READ_BY_DOCKET.iter().any(|(read, _)| *read == name);
-            if !read && !self.used.contains(name) {
-                let [(lines, _), (keys, _), (after, _)] = READ_BY_DOCKET;
+            let mut read: Vec<_> = read_by_docket().map(|(read, _)| read).collect();
+            if !read.contains(&name) && !self.used.contains(name) {
+                let last = read.pop().unwrap_or_default();
                 let reason = format!(
                     "setting {name} is never asked for: name it in a when, a deadline's after or \
-                     a case's audit, or leave it out; docket itself reads {lines}, {keys} and \
-                     {after} alone"
+                     a case's audit, or leave it out; docket itself reads {} and {last} alone",
+                    read.join(", ")
                 );
                 self.report(key.span(), reason);
             }

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use super::Bound;
+
 /// The longest a duration may be: ten years of 365 days.
 const DURATION_MS_MAX: i64 = 10 * 365 * 86_400_000;
 /// The longest a word may be, in bytes.
@@ -10,11 +12,14 @@ const TEXT_BYTES_MAX: usize = 64;
 
 /// The settings that docket itself reads, under these names, with their kinds. Every other means
 /// what the file's own rows, deadlines and cases make of it.
-pub(super) const READ_BY_DOCKET: [(&str, &str); 3] = [
-    ("max_lines", Setting::INTEGER),
-    ("key_ttl", Setting::DURATION),
-    ("after_sale", Setting::DURATION),
-];
+pub(super) fn read_by_docket() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let others = [
+        ("max_lines", Setting::INTEGER),
+        ("key_ttl", Setting::DURATION),
+        ("after_sale", Setting::DURATION),
+    ];
+    others.into_iter().chain(Bound::ALL.map(|bound| (bound.name(), Setting::INTEGER)))
+}
 
 /// The value of a setting. Its text tells its kind: no two kinds are written alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,40 +174,43 @@ impl Unit {
 pub struct Settings(BTreeMap<String, Setting>);
 
 impl Settings {
-    /// The defaults, with a site's own values over them. Every name must be known and every value
-    /// of its default's kind; the first that is not is the error.
+    /// The defaults, with a site's own values over them, and those of [bounds](Bound) that the
+    /// defaults do not name beside them. Every name must be known and every value of its default's
+    /// kind; the first that is not is the error.
     pub fn override_with(
         defaults: &BTreeMap<String, Setting>,
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, SettingProblem> {
         let mut values = defaults.clone();
         for (name, text) in overrides {
-            let Some(value) = values.get_mut(name) else {
-                return Err(SettingProblem::Unknown {
-                    name: name.clone(),
-                    known: defaults.keys().cloned().collect::<Vec<_>>().join(", "),
-                });
+            let Some(default) = default(defaults, name) else {
+                let bounds = Bound::ALL.map(Bound::name);
+                let bounds = bounds.into_iter().filter(|name| !defaults.contains_key(*name));
+                let known: Vec<_> = defaults.keys().map(String::as_str).chain(bounds).collect();
+                let (name, known) = (name.clone(), known.join(", "));
+                return Err(SettingProblem::Unknown { name, known });
             };
-            *value = value.parse_like(text).map_err(|wanted| SettingProblem::Value {
+            let value = default.parse_like(text).map_err(|wanted| SettingProblem::Value {
                 name: name.clone(),
                 value: text.clone(),
                 wanted,
             })?;
+            values.insert(name.clone(), value);
         }
         Ok(Self(values))
     }
 
-    /// The defaults, with values that were recorded over them. History is never refused: a
-    /// recorded value counts for nothing where the life cycle does not know its name or wants
-    /// another kind of value.
+    /// The defaults, with values that were recorded over them, and [bounds](Bound) that were
+    /// recorded beside them. History is never refused: a recorded value counts for nothing where
+    /// the life cycle does not know its name or wants another kind of value.
     pub fn recorded(
         defaults: &BTreeMap<String, Setting>,
         recorded: &BTreeMap<String, String>,
     ) -> Self {
         let mut values = defaults.clone();
-        for (name, value) in &mut values {
-            if let Some(Ok(known)) = recorded.get(name).map(|text| value.parse_like(text)) {
-                *value = known;
+        for (name, text) in recorded {
+            if let Some(Ok(value)) = default(defaults, name).map(|it| it.parse_like(text)) {
+                values.insert(name.clone(), value);
             }
         }
         Self(values)
@@ -249,6 +257,12 @@ impl Settings {
             _ => None,
         }
     }
+}
+
+/// What a setting is where nobody sets it; nothing where there is none of this name.
+fn default(defaults: &BTreeMap<String, Setting>, name: &str) -> Option<Setting> {
+    let bound = || Bound::named(name).map(|bound| Setting::Integer(bound.default_most()));
+    defaults.get(name).cloned().or_else(bound)
 }
 
 impl FromIterator<(String, Setting)> for Settings {

@@ -60,6 +60,7 @@ kinds! {
     OUT_OF_PHASE = 409 "out-of-phase" "The order's phase does not allow this";
     SHORT_STOCK = 409 "short-stock" "The shelf does not hold so many";
     TOO_MUCH = 409 "too-much" "The sum is more than can be counted";
+    FULL = 409 "full" "There are as many as there may be";
     SHORT_FUNDS = 409 "short-funds" "The wallet does not hold so much";
     TAKEN = 409 "taken" "The name is taken";
     STILL_OPEN = 409 "still-open" "Something of the account's is still under way";
@@ -230,6 +231,7 @@ impl Problem {
             Rejection::Phase { phase, word } => Self::out_of_phase(phase, word),
             Rejection::Funds => no(SHORT_FUNDS).by(Check::Funds),
             Rejection::Overflow => no(TOO_MUCH),
+            Rejection::TooMany { .. } => no(FULL),
             Rejection::Invalid { field, .. } => no(BAD_REQUEST).at(field),
             Rejection::TooLarge { .. } => no(TOO_LARGE),
             Rejection::StillOpen(_) => no(STILL_OPEN),

@@ -7,13 +7,15 @@ use std::{
     sync::{Condvar, Mutex, PoisonError},
 };
 
-use projections::{Change, Error, Pair, SledStore, Store};
+use projections::{Change, Error, Pair, SledStore, Source, Store};
 
 /// What becomes of the writes to one folder.
 #[derive(Clone, Copy)]
 pub enum Writes {
     /// So many are let through, and the next one waits.
     Only(u64),
+    /// None is let through, and one waits.
+    Held,
     /// They panic.
     Panic,
 }
@@ -34,8 +36,17 @@ pub fn set(folder: &Path, writes: Option<Writes>) {
 
 /// Waits until what was let through is used up.
 pub fn used_up(folder: &Path) {
+    wait_for(folder, |writes| matches!(writes, Some(Writes::Only(0) | Writes::Held)));
+}
+
+/// Waits until a write waits.
+pub fn waited_for(folder: &Path) {
+    wait_for(folder, |writes| matches!(writes, Some(Writes::Held)));
+}
+
+fn wait_for(folder: &Path, is: impl Fn(Option<&Writes>) -> bool) {
     let all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
-    let waits = |all: &mut BTreeMap<_, _>| !matches!(all.get(folder), Some(Writes::Only(0)));
+    let waits = |all: &mut BTreeMap<_, _>| !is(all.get(folder));
     let waited = CHANGED.wait_timeout_while(all, super::SOON, waits);
     assert!(!waited.unwrap_or_else(PoisonError::into_inner).1.timed_out(), "nobody writes");
 }
@@ -50,7 +61,7 @@ struct Gated {
     folder: PathBuf,
 }
 
-impl Store for Gated {
+impl Source for Gated {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.store.get(key)
     }
@@ -61,14 +72,18 @@ impl Store for Gated {
     ) -> Box<dyn Iterator<Item = Result<Pair, Error>> + 'a> {
         self.store.range(range)
     }
+}
 
-    fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Error> {
+impl Store for Gated {
+    fn write(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), Error> {
         let mut all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match all.get_mut(&self.folder) {
                 None => break,
                 Some(Writes::Panic) => panic!("as the test wants it"),
-                Some(Writes::Only(0)) => {
+                Some(writes @ (Writes::Only(0) | Writes::Held)) => {
+                    *writes = Writes::Held;
+                    CHANGED.notify_all();
                     all = CHANGED.wait(all).unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(Writes::Only(left)) => {

@@ -52,8 +52,8 @@ fn built<V: View>(
     folder: &TempDir,
     upto: Position,
 ) -> Folding<V> {
-    let reader = Arc::new(Reader::new(Arc::clone(journal), 3));
-    let mut rows = Folding::<V>::create(name, folder.path(), &options().keeping, reader).unwrap();
+    let reader = Arc::new(Reader::new(Arc::clone(journal), Tail::default(), 3));
+    let mut rows = Folding::<V>::create(name, folder.path(), &options(), reader).unwrap();
     while rows.advance(upto).unwrap() {}
     rows
 }
@@ -328,9 +328,8 @@ fn a_rebuild_that_was_stopped_goes_on_at_the_next_start() {
     block_on(projectors.stop());
     drop(views);
 
-    let reader = Arc::new(Reader::new(Arc::clone(&journal), 3));
-    let keeping = options().keeping;
-    let opened = Opened::<Wallets>::open(ViewName::Wallets, folder.path(), &keeping, &reader);
+    let reader = Arc::new(Reader::new(Arc::clone(&journal), Tail::default(), 3));
+    let opened = Opened::<Wallets>::open(ViewName::Wallets, folder.path(), &options(), &reader);
     let Opened { serving, beside } = opened.unwrap();
     let (at, of) = (beside.as_ref().unwrap().position(), serving.position());
     assert!(Position(0) < at && at < of, "{at} of {of}");

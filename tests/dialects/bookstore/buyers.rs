@@ -162,6 +162,35 @@ async fn as_many_lines_as_the_setting_says() {
     .await;
 }
 
+/// What the site bounds is said as it is, and nobody who is there goes.
+#[tokio::test]
+async fn as_many_as_the_settings_say() {
+    let settings = "[channel.bookstore]\nmax_accounts = 2\nmax_stores = 1\nmax_listings = 1\n\
+                    max_open_orders = 1";
+    let mut talk = Talk::start(settings).await;
+    talk.check(expect![[r#"
+        given user sam
+        given user ann
+        given store sam s
+        given book sam s a 100 10
+        POST /auth/register / {"user_id":"eve","password":"eve"}
+        → 530 {"message":"there are as many accounts in a channel as there may be: 2"}
+        POST /seller/create_store sam {"store_id":"t"}
+        → 530 {"message":"there are as many stores in a channel as there may be: 1"}
+        POST /seller/add_book sam {"store_id":"s","book_id":"b","price":1,"stock_level":1}
+        → 530 {"message":"there are as many listings in a store as there may be: 1"}
+        POST /buyer/new_order ann {"store_id":"s","books":[{"id":"a","count":1}]}
+        → 200 {"message":"ok","order_id":"<order1>"}
+        POST /buyer/new_order ann {"store_id":"s","books":[{"id":"a","count":1}]}
+        → 530 {"message":"there are as many open orders of one account as there may be: 1","order_id":""}
+        POST /buyer/cancel_order ann {"order_id":"<order1>"}
+        → 200 {"message":"ok"}
+        POST /buyer/new_order ann {"store_id":"s","books":[{"id":"a","count":1}]}
+        → 200 {"message":"ok","order_id":"<order2>"}
+    "#]])
+    .await;
+}
+
 #[tokio::test]
 async fn payment() {
     check(expect![[r#"

@@ -203,7 +203,7 @@ fn settings_mean_something() {
     check_with(
         "[settings]\nmax_line = 5\nmax_lines = 5\nkey_ttl = \"1h\"\n",
         expect![[r#"
-            line 8: setting max_line is never asked for: name it in a when, a deadline's after or a case's audit, or leave it out; docket itself reads max_lines, key_ttl and after_sale alone
+            line 8: setting max_line is never asked for: name it in a when, a deadline's after or a case's audit, or leave it out; docket itself reads max_lines, key_ttl, after_sale, max_accounts, max_stores, max_listings and max_open_orders alone
         "#]],
     );
     check_with(

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use expect_test::expect;
 
-use super::{super::Settings, BOOKSTORE, lifecycle};
+use super::{
+    super::{Bound, Settings},
+    BOOKSTORE, lifecycle,
+};
 
 fn overridden(name: &str, value: &str) -> Result<String, String> {
     let lifecycle = lifecycle(
@@ -75,8 +78,34 @@ fn settings_take_values_of_their_kind() {
         "true": no: setting mode cannot be "true": it must be a word of 1 to 64 bytes, other than true and false, that begins with no digit or sign
         "7d": no: setting mode cannot be "7d": it must be a word of 1 to 64 bytes, other than true and false, that begins with no digit or sign
         "a\nb": no: setting mode cannot be "a\nb": it must be a word of 1 to 64 bytes, other than true and false, that begins with no digit or sign
-        "1": no: there is no setting "speed"; there are lines, mode, on, wait
+        "1": no: there is no setting "speed"; there are lines, mode, on, wait, max_accounts, max_stores, max_listings, max_open_orders
     "#]].assert_eq(&list);
+}
+
+/// Whether its file names a bound or not, a channel has it, and its site may set it.
+#[test]
+fn bounds_are_settings_of_every_life_cycle() {
+    let named = BOOKSTORE.replace("[settings]\n", "[settings]\nmax_stores = 7\n");
+    for (text, by_itself) in [(BOOKSTORE, 100_000), (&named, 7)] {
+        let lifecycle = lifecycle(text);
+        let set = |value: Option<&str>| {
+            let value = value.map(|value| ("max_stores".to_owned(), value.to_owned()));
+            let overrides = value.into_iter().collect();
+            let settings = Settings::override_with(lifecycle.default_settings(), &overrides);
+            let settings = settings.map_err(|problem| problem.to_string())?;
+            let again = Settings::recorded(lifecycle.default_settings(), &settings.to_texts());
+            assert_eq!(settings, again, "what is recorded is read back");
+            Ok(settings.most(Bound::Stores))
+        };
+        assert_eq!(set(None), Ok(by_itself));
+        assert_eq!(set(Some("0")), Ok(0));
+        assert_eq!(set(Some("2000000")), Ok(2_000_000));
+        let wanted = "setting max_stores cannot be \"5d\": it must be a whole number from 0";
+        assert_eq!(set(Some("5d")), Err(wanted.to_owned()));
+    }
+    let recorded = [("max_stores".to_owned(), "5d".to_owned())].into();
+    let settings = Settings::recorded(lifecycle(BOOKSTORE).default_settings(), &recorded);
+    assert_eq!(settings.most(Bound::Stores), 100_000, "history is never refused");
 }
 
 #[test]

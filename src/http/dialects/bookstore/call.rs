@@ -115,11 +115,8 @@ impl<'a> Call<'a> {
     /// The account whose live session the token is.
     pub(super) fn bearer(&self) -> Option<events::AccountId> {
         let now = self.app.engine.now();
-        let token = self.token()?;
-        let signed = self.app.tokens.check(token, now).ok()?;
-        let digest = keys::token_digest(token);
-        let live = self.app.engine.credentials().by_session(self.channel(), digest, now)?;
-        (live == signed).then_some(live)
+        let (live, channel) = self.app.engine.credentials().session(self.token_digest()?, now)?;
+        (channel == *self.channel()).then_some(live)
     }
 
     /// What a password proves, on top of what is proven already.

@@ -115,6 +115,7 @@ impl Failure {
                 Self::new(530, format!("books {reason}"))
             }
             Rejection::Overflow
+            | Rejection::TooMany { .. }
             | Rejection::Invalid { .. }
             | Rejection::TooLarge { .. }
             | Rejection::StillOpen(_)
