@@ -3,13 +3,16 @@
 //! **Invariant:** a commit that a reader has seen is durable; positions have no gaps; nothing here
 //! decides what a commit says.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, fmt, io, sync::Arc};
 
 use events::{
     Channel, CommandId, Commit, CommitError, CommitNumber, DecisionHeader, DecodeError, Envelope,
     Head, Position, Subject, WrappedKey,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use tokio::sync::{oneshot, watch};
 
 pub mod memory;
@@ -167,20 +170,81 @@ fn follows(commit: &Commit, head: &Head) -> Result<(), CommitError> {
     Ok(())
 }
 
-/// What a journal looks events up by; the rest of the envelope is not even parsed.
-#[derive(Deserialize)]
+/// What a journal looks events up by.
 struct Indexed<'a> {
-    #[serde(borrow)]
     subject: Cow<'a, str>,
-    #[serde(borrow)]
     channel: Cow<'a, str>,
 }
 
 impl<'a> Indexed<'a> {
+    /// Reads an event's envelope as far as these are: its payload, which is behind them, is not
+    /// even parsed.
     fn of(number: CommitNumber, bytes: &'a str) -> Result<Self, CommitError> {
-        serde_json::from_str(bytes).map_err(|error| CommitError::Content {
-            number,
-            reason: format!("an event has no subject or channel: {error}"),
-        })
+        let mut found = Found::default();
+        // That the reader has not come to the end is what it calls an error.
+        let read = serde_json::Deserializer::from_str(bytes).deserialize_map(&mut found);
+        let (Some(subject), Some(channel)) = (found.subject, found.channel) else {
+            let why = read.err().map(|error| format!(": {error}")).unwrap_or_default();
+            let reason = format!("an event has no subject or channel{why}");
+            return Err(CommitError::Content { number, reason });
+        };
+        Ok(Self { subject, channel })
+    }
+}
+
+#[derive(Default)]
+struct Found<'a> {
+    subject: Option<Cow<'a, str>>,
+    channel: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Subject,
+    Channel,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Visitor<'a> for &mut Found<'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an envelope")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut fields: M) -> Result<(), M::Error> {
+        while self.subject.is_none() || self.channel.is_none() {
+            match fields.next_key()? {
+                Some(Field::Subject) => self.subject = Some(fields.next_value::<Text<'a>>()?.0),
+                Some(Field::Channel) => self.channel = Some(fields.next_value::<Text<'a>>()?.0),
+                Some(Field::Other) => drop(fields.next_value::<IgnoredAny>()?),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_looked_up_by_its_subject_and_channel() {
+        let of = |bytes| Indexed::of(CommitNumber(7), bytes);
+        let bytes = r#"{"position":1,"subject":"a\"b","x":{"channel":"no"},"channel":"c","payload":{"subject":"d","channel":"e"}}"#;
+        let found = of(bytes).unwrap();
+        assert_eq!((&*found.subject, &*found.channel), ("a\"b", "c"));
+        for bytes in ["", "[]", "{}", r#"{"subject":"a"}"#, r#"{"subject":"a","channel":1}"#, "{,}"]
+        {
+            let error = of(bytes).err().unwrap().to_string();
+            assert!(error.starts_with("commit 7: an event has no subject or channel"), "{error}");
+        }
     }
 }

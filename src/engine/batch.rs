@@ -19,7 +19,7 @@ pub(super) const DECISION_BYTES_MAX: usize = crate::domain::DECISION_BYTES_MAX;
 #[derive(Default)]
 pub(super) struct Batch {
     decisions: Vec<RecordedDecision>,
-    pub(super) events: Vec<Recorded>,
+    events: Vec<Recorded>,
     keys: Vec<WrappedKey>,
     bytes: usize,
 }
@@ -50,12 +50,28 @@ impl Batch {
         self.keys.extend(keys);
     }
 
+    /// How many events there are.
+    pub(super) fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The events of the commit that was sealed.
+    pub(super) fn take_events(&mut self) -> Vec<Recorded> {
+        emptied(&mut self.events)
+    }
+
     /// Seals the commit that continues `head`, and leaves the events.
     pub(super) fn seal(&mut self, head: &Head, epoch: Epoch) -> (Arc<Commit>, Vec<WrappedKey>) {
-        let commit = Commit::seal(head, epoch, std::mem::take(&mut self.decisions));
+        let commit = Commit::seal(head, epoch, emptied(&mut self.decisions));
         self.bytes = 0;
         (Arc::new(commit), std::mem::take(&mut self.keys))
     }
+}
+
+/// Takes a list, and leaves one with room for as much again: commits are much like those before.
+fn emptied<T>(list: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(list.len());
+    std::mem::replace(list, room)
 }
 
 /// Puts a decision into its recorded form, its first event at `first`. Refuses one that no

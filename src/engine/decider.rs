@@ -71,6 +71,11 @@ impl Decider {
         self.batch.is_empty()
     }
 
+    /// How many events are decided and not sealed.
+    pub fn unsealed(&self) -> usize {
+        self.batch.events()
+    }
+
     /// Seals what was decided since the last time; nothing where that is nothing.
     pub fn seal(&mut self) -> Option<SealedCommit> {
         if self.batch.is_empty() {
@@ -79,7 +84,7 @@ impl Decider {
         let (commit, keys) = self.batch.seal(&self.head, self.epoch());
         let (before, after) = (self.head, commit.head());
         self.head = after;
-        let Batch { events, .. } = std::mem::take(&mut self.batch);
+        let events = self.batch.take_events();
         Some(SealedCommit { commit, keys, followed: Arc::new(Followed { before, after, events }) })
     }
 

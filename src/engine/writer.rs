@@ -36,11 +36,18 @@ pub(super) struct Writer {
     options: Options,
     deadlines: Deadlines,
     meters: Meters,
-    /// What is told when the commit after the one on its way is durable.
+    /// What is told when the commit after those on their way is durable.
     answers: Vec<(Reply, Result<Accepted, Error>)>,
-    in_flight: Option<InFlight>,
+    /// Commits on their way, in their order: at most [`IN_FLIGHT_MAX`].
+    in_flight: VecDeque<InFlight>,
     aside: Aside,
 }
+
+/// So many commits may be on their way at once.
+const IN_FLIGHT_MAX: usize = 4;
+
+/// So many events a commit has at least that is sent behind another.
+const BEHIND_ANOTHER_MIN: usize = 8;
 
 /// Commands whose turn it is, each with the order that was read back for it.
 type Turn = VecDeque<(Waiting, Option<Arc<Finished>>)>;
@@ -85,7 +92,7 @@ impl Writer {
             meters: Meters::new(),
             options,
             answers: Vec::new(),
-            in_flight: None,
+            in_flight: VecDeque::new(),
         }
     }
 
@@ -136,23 +143,26 @@ impl Writer {
                 self.take(waiting, finished.as_deref());
             }
             self.flush();
-            let idle = turn.is_empty() && self.in_flight.is_none() && self.aside.is_empty();
+            let idle = turn.is_empty() && self.in_flight.is_empty() && self.aside.is_empty();
             if drained && idle {
                 return Ok(self.decider.into_world());
             }
         }
     }
 
-    /// Sends what was decided to the journal, unless a commit is on its way.
+    /// Sends what was decided to the journal, unless it had better wait for more. While one commit is
+    /// on its way, others may be: the journal has them at hand when the first is durable.
     fn flush(&mut self) {
-        if self.in_flight.is_some() {
+        let enough = self.in_flight.is_empty() || self.decider.unsealed() >= BEHIND_ANOTHER_MIN;
+        if !enough || self.in_flight.len() >= IN_FLIGHT_MAX {
             return;
         }
         let Some(SealedCommit { commit, keys, followed }) = self.decider.seal() else { return };
         let answers = std::mem::take(&mut self.answers);
         self.meters.sealed(followed.events.len());
         let appending = self.journal.append(commit, keys);
-        self.in_flight = Some(InFlight { appending, since: Instant::now(), followed, answers });
+        let since = Instant::now();
+        self.in_flight.push_back(InFlight { appending, since, followed, answers });
     }
 
     /// A commit is durable: the table of credentials learns it, and who follows, then its callers.
@@ -197,7 +207,7 @@ impl Writer {
     fn answer(&mut self, reply: Reply, answer: Result<Accepted, Error>) {
         if !self.decider.is_empty() {
             self.answers.push((reply, answer));
-        } else if let Some(in_flight) = &mut self.in_flight {
+        } else if let Some(in_flight) = self.in_flight.back_mut() {
             in_flight.answers.push((reply, answer));
         } else {
             let _ = reply.send(answer); // The caller may have gone away.
@@ -245,7 +255,7 @@ impl Writer {
 
     /// Answers everything that waits, and takes nothing more.
     fn fail(
-        mut self,
+        self,
         error: &JournalError,
         mut queue: mpsc::Receiver<Waiting>,
         turn: Turn,
@@ -254,8 +264,8 @@ impl Writer {
         tracing::error!(%reason, "the journal failed; nothing more is taken");
         self.state.send_replace(State::Stopped(Arc::clone(&reason)));
         queue.close();
-        let in_flight = self.in_flight.take().map(|it| it.answers).unwrap_or_default();
-        let decided = in_flight.into_iter().chain(self.answers).map(|(reply, _)| reply);
+        let in_flight = self.in_flight.into_iter().flat_map(|it| it.answers);
+        let decided = in_flight.chain(self.answers).map(|(reply, _)| reply);
         let undecided = std::iter::from_fn(|| queue.try_recv().ok());
         let turn = turn.into_iter().map(|(waiting, _)| waiting);
         let waiting = turn.chain(self.aside.into_waiting()).chain(undecided);
@@ -288,20 +298,10 @@ fn drop_undecided(waiting: Waiting, why: Error) {
     let _ = waiting.reply.send(Err(why)); // The caller may have given up before.
 }
 
-/// Waits for the commit that is on its way, for ever if none is.
-async fn appended(slot: &mut Option<InFlight>) -> Result<InFlight, JournalError> {
-    let Some(in_flight) = slot else { return std::future::pending().await };
-    let result = (&mut in_flight.appending).await;
-    let in_flight = slot.take().expect("it was just there");
-    match result {
-        Ok(Ok(())) => Ok(in_flight),
-        Ok(Err(error)) => {
-            *slot = Some(in_flight);
-            Err(error)
-        }
-        Err(_) => {
-            *slot = Some(in_flight);
-            Err(JournalError::Closed("its thread has ended".into()))
-        }
-    }
+/// Waits for the first of the commits that are on their way, for ever if none is.
+async fn appended(in_flight: &mut VecDeque<InFlight>) -> Result<InFlight, JournalError> {
+    let Some(first) = in_flight.front_mut() else { return std::future::pending().await };
+    let ended = || JournalError::Closed("its thread has ended".into());
+    (&mut first.appending).await.map_err(|_| ended())??;
+    in_flight.pop_front().ok_or_else(ended)
 }

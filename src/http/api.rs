@@ -261,7 +261,7 @@ async fn answer(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let (query, target) = (parts.uri.query().map(str::to_owned), parts.uri.to_string());
+    let (query, target) = (parts.uri.query().map(str::to_owned), parts.uri.clone());
     let request = Request::from_parts(parts, body);
     let settings = &app.settings;
     let request = Incoming::read(request, settings.body_bytes_max, settings).await?;

@@ -125,12 +125,15 @@ fn forwarded(headers: &HeaderMap, name: &str) -> Option<IpAddr> {
 }
 
 async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
-    let mut whole = Vec::new();
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::Broken)?.into_data() else { continue };
         length += data.len();
-        if length <= bytes_max {
+        if length <= bytes_max && length == data.len() {
+            first = data; // Most have no more.
+        } else if length <= bytes_max {
+            whole.extend_from_slice(&std::mem::take(&mut first));
             whole.extend_from_slice(&data);
         } else if length > DISCARDED_BYTES_MAX {
             break;
@@ -138,7 +141,11 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
             whole = Vec::new();
         }
     }
-    if length > bytes_max { Err(Error::TooLarge(bytes_max)) } else { Ok(whole.into()) }
+    match length {
+        _ if length > bytes_max => Err(Error::TooLarge(bytes_max)),
+        _ if length == first.len() => Ok(first),
+        _ => Ok(whole.into()),
+    }
 }
 
 #[cfg(test)]

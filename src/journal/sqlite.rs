@@ -57,8 +57,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        // 8 MiB and 64 MiB: a start after a crash copies that much in well under a second.
-        Self { max_page_count: None, wal_pages_soft: 2048, wal_pages_hard: 16_384 }
+        // 32 MiB and 64 MiB: a start after a crash copies that much in well under a second.
+        Self { max_page_count: None, wal_pages_soft: 8192, wal_pages_hard: 16_384 }
     }
 }
 
@@ -174,7 +174,9 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn append(&self, commit: Arc<Commit>, keys: Vec<WrappedKey>) -> Appending {
         let (answer, appending) = oneshot::channel();
-        if let Err(error) = self.order(writer::Order::Append { commit, keys, answer }) {
+        if let Err(error) =
+            self.order(writer::Order::Append(writer::Append { commit, keys, answer }))
+        {
             let (answer, appending) = oneshot::channel();
             let _ = answer.send(Err(error)); // The receiver is in the next line.
             return appending;

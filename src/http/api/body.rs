@@ -18,6 +18,10 @@ use super::{
 pub(super) fn json<B: DeserializeOwned>(request: &Incoming) -> Result<B, Problem> {
     of_type(request, &["application/json"])?;
     let bytes = if request.body.trim_ascii().is_empty() { b"{}" } else { &request.body[..] };
+    if let Ok(body) = serde_json::from_slice(bytes) {
+        return Ok(body);
+    }
+    // Once more, for the path of what is wrong.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

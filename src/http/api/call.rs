@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use axum::http::Uri;
 use events::{AccountId, Channel, CommandId, Digest, Position, WrappedKey};
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub(super) struct Call {
     /// The parts of the path that have names.
     pub(super) path: HashMap<String, String>,
     /// The path with its query, as sent.
-    pub(super) target: String,
+    pub(super) target: Uri,
 }
 
 impl Call {
@@ -177,7 +178,7 @@ impl Call {
             key,
             request: self.app.keys.request(
                 self.request.method.as_str(),
-                &self.target,
+                &self.target.to_string(),
                 &self.request.body,
             ),
         });

@@ -1,4 +1,4 @@
-//! The writer: one connection, one thread, one transaction a commit.
+//! The writer: one connection, one thread, one transaction for the commits that wait together.
 
 use std::{
     path::PathBuf,
@@ -15,17 +15,23 @@ use crate::journal::{Indexed, JournalError, follows};
 
 /// What the writer is asked to do.
 pub enum Order {
-    /// Append a commit and the keys it uses first.
-    Append {
-        commit: Arc<Commit>,
-        keys: Vec<WrappedKey>,
-        answer: oneshot::Sender<Result<(), JournalError>>,
-    },
+    /// Append a commit.
+    Append(Append),
     /// Store a key unless there is one.
     EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
     /// Destroy a key.
     DestroyKey { id: String, answer: mpsc::SyncSender<Result<(), JournalError>> },
 }
+
+/// A commit, and the keys that it uses first.
+pub struct Append {
+    pub commit: Arc<Commit>,
+    pub keys: Vec<WrappedKey>,
+    pub answer: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// So many commits that wait are written in one transaction, and synced once, at most.
+const TOGETHER_MAX: usize = 8;
 
 /// The state of the writer's thread.
 pub struct Writer {
@@ -59,8 +65,9 @@ impl Writer {
     pub fn start(mut self) -> Result<(mpsc::Sender<Order>, JoinHandle<()>), JournalError> {
         let (orders, queue) = mpsc::channel();
         let run = move || {
-            while let Ok(order) = queue.recv() {
-                self.carry_out(order);
+            let mut next = None;
+            while let Some(order) = next.take().or_else(|| queue.recv().ok()) {
+                next = self.carry_out(order, &queue);
             }
             self.checkpoints.close();
             if let Err((_, error)) = self.conn.close() {
@@ -74,12 +81,32 @@ impl Writer {
         Ok((orders, thread))
     }
 
-    // Whoever asked may have gone away since; what was asked is done all the same.
-    fn carry_out(&mut self, order: Order) {
+    /// Does what is asked, and takes along what waits to be appended behind it; gives back what else
+    /// it took from the queue. Whoever asked may have gone away since; it is done all the same.
+    fn carry_out(&mut self, order: Order, queue: &mpsc::Receiver<Order>) -> Option<Order> {
         match order {
-            Order::Append { commit, keys, answer } => {
-                let result = self.unless_failed(|writer| writer.append(&commit, &keys));
-                let _ = answer.send(result);
+            Order::Append(first) => {
+                let mut together = vec![first];
+                let mut other = None;
+                while together.len() < TOGETHER_MAX && other.is_none() {
+                    match queue.try_recv() {
+                        Ok(Order::Append(next)) => together.push(next),
+                        Ok(order) => other = Some(order),
+                        Err(_) => break,
+                    }
+                }
+                let result = self.unless_failed(|writer| writer.append(&together));
+                let mut answers = together.into_iter().map(|it| it.answer);
+                let first = answers.next();
+                for answer in answers {
+                    let closed = |error: &JournalError| match error {
+                        JournalError::Closed(reason) => JournalError::Closed(reason.clone()),
+                        other => JournalError::Closed(other.to_string()),
+                    };
+                    let _ = answer.send(result.as_ref().map_err(closed).copied());
+                }
+                let _ = first.map(|answer| answer.send(result));
+                return other;
             }
             Order::EnsureKey { key, answer } => {
                 let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
@@ -91,6 +118,7 @@ impl Writer {
                 }
             }
         }
+        None
     }
 
     /// After one failure nobody knows what the disk has, so nothing more is written.
@@ -109,25 +137,32 @@ impl Writer {
         result
     }
 
-    fn append(&mut self, commit: &Commit, keys: &[WrappedKey]) -> Result<(), JournalError> {
-        follows(commit, &self.head.borrow())?;
-        let path = &self.path;
-        let doing = || format!("cannot append commit {} to {}", commit.number, path.display());
+    /// Writes commits that continue each other in one transaction.
+    fn append(&mut self, together: &[Append]) -> Result<(), JournalError> {
+        let before = *self.head.borrow();
+        let (mut head, mut size, path) = (before, 0, &self.path);
+        let doing = || {
+            let number = before.number.0 + 1;
+            format!("cannot append commit {number} to {}", path.display())
+        };
         let transaction = self
             .conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(sqlite(doing))?;
-        for key in keys {
-            insert_key(&transaction, key, doing)?;
+        for Append { commit, keys, .. } in together {
+            follows(commit, &head)?;
+            for key in keys {
+                insert_key(&transaction, key, doing)?;
+            }
+            size += insert(&transaction, commit, doing)?;
+            head = commit.head();
         }
-        let size = insert(&transaction, commit, doing)?;
         transaction.commit().map_err(sqlite(doing))?;
         self.files.check()?;
 
-        let head = commit.head();
         self.head.send_replace(head);
         // An event changes a page of its own in the index, and some more change with each commit.
-        let events = (head.position.0 + 1).saturating_sub(commit.first_position.0);
+        let events = head.position.0.saturating_sub(before.position.0);
         self.pages += 8 + events + size / 2048;
         if self.pages >= self.pages_told {
             self.pages = 0;
