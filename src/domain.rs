@@ -27,12 +27,9 @@ pub use command::{Action, Caller, Command, Credential, Place};
 pub use finished::Finished;
 pub use keys::{Keys, Scope, Taken};
 pub use order::DECISION_BYTES_MAX;
-pub use orders::Orders;
+pub use orders::{LineStock, Order, Orders};
 pub use rejection::Rejection;
-pub use world::{
-    Account, ChannelState, InForce, LineStock, Listing, Order, PayableEntry, Pots, Store, Token,
-    World,
-};
+pub use world::{Account, ChannelState, InForce, Listing, PayableEntry, Pots, Store, Token, World};
 
 /// What a command leads to.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,8 @@ use events::{Channel, Millis, OrderId, OrderNumber, PayableId, Position, Recorde
 
 use super::{
     World,
-    world::{LineStock, Order, PayableEntry},
+    orders::{LineStock, Order},
+    world::PayableEntry,
 };
 
 /// Where a life cycle says how long an order that is over is kept in memory, for what may still be

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use events::{
     AccountId, By, Currency, DeadlineChange, Effect, Event, Line, Millis, Money, MoneyMove,
     OrderId, OrderMoved, OrderPlaced, OrderReceipt, OrderRef, OrderStep, Payable, PayableChange,
-    PayableId, PayableState, Phase, Position, Pot, Role, Sku, StockLine, StockMove, StockWord,
-    StoreId, Subject,
+    PayableId, PayableState, Phase, Position, Pot, Sku, StockLine, StockMove, StockWord, StoreId,
+    Subject,
 };
 
 use super::{
@@ -17,6 +17,10 @@ use super::{
         self, Bound, Check, DeadlineWord, Due, Facets, Kept, MoneyWord, Next, Standing, Word,
     },
 };
+
+mod roles;
+
+use roles::{is_for, placers, roles};
 
 /// What a decision may weigh in a journal, in bytes.
 pub const DECISION_BYTES_MAX: usize = 256 * 1024;
@@ -328,20 +332,6 @@ fn priced(store: &Store, lines: &[(Sku, i64)], reserves: bool) -> Result<Vec<Lin
     priced.collect()
 }
 
-/// All that the caller is to this order.
-fn roles(it: &Deciding<'_>, order: &Order) -> Vec<By> {
-    roles_towards(it, &order.store, Some(order.buyer))
-}
-
-/// What the caller is to an order that it places: its buyer where it names no other.
-fn placers(it: &Deciding<'_>, place: &Place) -> Vec<By> {
-    let own = match &it.command.caller {
-        Caller::Somebody { account, .. } => *account,
-        Caller::System | Caller::Timer | Caller::Login(_) | Caller::Token { .. } => None,
-    };
-    roles_towards(it, &place.store, place.buyer.or(own))
-}
-
 /// For whom an order is placed: whom the caller names, else the caller itself.
 fn buyer(it: &Deciding<'_>, place: &Place) -> Result<AccountId, Rejection> {
     let own = it.account()?.map(|(id, _)| id);
@@ -364,41 +354,6 @@ fn open_one_more(
     let opens = from.is_none_or(Phase::is_final) && !to.is_final();
     let account = it.world.accounts.get(&buyer).filter(|_| opens);
     account.map_or(Ok(()), |account| it.one_more(Bound::OpenOrders, account.open_orders))
-}
-
-/// Whether a command is for one of these roles in any phase at all. One that the channel does not
-/// have is nobody's: no phase allows it.
-fn is_for(rules: &InForce, word: Word, roles: &[By]) -> bool {
-    let mut may = rules.lifecycle.roles(word).peekable();
-    may.peek().is_none() || may.any(|role| roles.contains(&role))
-}
-
-fn roles_towards(it: &Deciding<'_>, store: &StoreId, buyer: Option<AccountId>) -> Vec<By> {
-    match &it.command.caller {
-        Caller::Timer => vec![By::Timer],
-        Caller::System => vec![By::Operator],
-        Caller::Token { token, .. } => {
-            let here = |token: &Token| token.store.as_ref().is_none_or(|it| it == store);
-            let token = it.token(*token).ok().filter(|token| here(token));
-            token.and_then(|token| by_role(token.role)).into_iter().collect()
-        }
-        Caller::Login(_) | Caller::Somebody { account: None, .. } => Vec::new(),
-        Caller::Somebody { account: Some(account), .. } => {
-            let sells = it.store(store).is_some_and(|store| store.owner == *account);
-            let buyer = (buyer == Some(*account)).then_some(By::Buyer);
-            buyer.into_iter().chain(sells.then_some(By::Seller)).collect()
-        }
-    }
-}
-
-/// What a token's role is to any order that it is good for.
-fn by_role(role: Role) -> Option<By> {
-    match role {
-        Role::Operator => Some(By::Operator),
-        Role::Staff => Some(By::Staff),
-        Role::Gateway => Some(By::Gateway),
-        Role::Auditor => None,
-    }
 }
 
 /// Whether money has come for an order. What costs nothing moves none: there it is seen from what

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use events::{
-    AccountId, Channel, Currency, DeadlineChange, Digest, Event, Kind, Method, Millis, Money,
-    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Position, Pot, Recorded, Role,
-    Sku, StockMove, StockWord, StoreId, TokenName,
+    AccountId, Channel, Currency, DeadlineChange, Digest, Event, Millis, Money, MoneyMove, OrderId,
+    OrderNumber, PayableId, PayableState, Phase, Position, Pot, Recorded, Role, Sku, StockMove,
+    StockWord, StoreId, TokenName,
 };
 
 use super::{
     finished::as_id,
     keys::Keys,
     lifecycle::{Lifecycle, Settings},
-    orders::Orders,
+    orders::{LineStock, Order, Orders},
 };
 
 /// Everything that decisions depend on.
@@ -145,62 +145,6 @@ pub struct Listing {
     pub shelf: i64,
     /// How many are put aside for orders; never negative.
     pub reserved: i64,
-}
-
-/// An order: a phase and facets that do not depend on each other.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Order {
-    /// The channel it belongs to.
-    pub channel: Channel,
-    /// What people call it.
-    pub number: OrderNumber,
-    /// For whom it was placed.
-    pub buyer: AccountId,
-    /// Where.
-    pub store: StoreId,
-    /// When.
-    pub placed_at: Millis,
-    /// The version of the life cycle that it lives by.
-    pub lifecycle: u32,
-    /// Where it is in its life.
-    pub phase: Phase,
-    /// How it reaches the buyer.
-    pub kind: Kind,
-    /// How it is to be paid.
-    pub method: Method,
-    /// What was ordered and how many; each thing once.
-    pub lines: Vec<(Sku, i64)>,
-    /// What is to be paid.
-    pub total: Money,
-    /// What is held for it, in minor units of the total's currency.
-    pub held: i64,
-    /// Where the money came from that was held for it, wherever it is now; `None` before any came.
-    pub paid_from: Option<Pot>,
-    /// Where the things are.
-    pub stock: LineStock,
-    /// Its payables that are open.
-    pub open_payables: Vec<PayableId>,
-    /// Its other payables.
-    pub closed_payables: Vec<PayableId>,
-    /// Its deadlines that are set.
-    pub deadlines: Vec<(String, Millis)>,
-    /// Where its newest event stands.
-    pub changed_at: Position,
-    /// When it leaves the world, if it is over.
-    pub leaves_at: Option<Millis>,
-}
-
-/// Where the things of an order are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineStock {
-    /// On the shelf.
-    None,
-    /// Put aside.
-    Reserved,
-    /// Gone to the buyer.
-    Consumed,
-    /// Put back.
-    Returned,
 }
 
 impl ChannelState {
