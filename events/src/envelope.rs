@@ -76,15 +76,22 @@ impl Recorded {
             channel: &self.channel,
             payload: Payload(&self.event),
         };
-        let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        serde_json::to_writer(&mut bytes, &written)
-            .expect("envelopes have text keys and no failing parts");
-        String::from_utf8(bytes).expect("JSON is text")
+        json(&written, EVENT_USUAL_BYTES)
     }
 }
 
 /// What most events weigh less than.
-const USUAL_BYTES: usize = 1024;
+const EVENT_USUAL_BYTES: usize = 1024;
+/// What most headers weigh less than.
+const HEADER_USUAL_BYTES: usize = 448;
+
+/// A header or an envelope, written where there is room for what it is expected to weigh.
+fn json(value: &impl Serialize, expected_bytes: usize) -> String {
+    let mut bytes = Vec::with_capacity(expected_bytes);
+    serde_json::to_writer(&mut bytes, value)
+        .expect("headers and envelopes have text keys and no failing parts");
+    String::from_utf8(bytes).expect("JSON is text")
+}
 
 /// An [`Envelope`] of borrowed parts: the same fields in the same order.
 #[derive(Serialize)]
@@ -124,6 +131,13 @@ pub struct DecisionHeader {
     pub receipt: Receipt,
     /// How many events follow; at least 1.
     pub events: u32,
+}
+
+impl DecisionHeader {
+    /// Its bytes in the journal.
+    pub fn to_json(&self) -> String {
+        json(self, HEADER_USUAL_BYTES)
+    }
 }
 
 /// An idempotency key that an accepted command took.

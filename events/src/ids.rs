@@ -207,8 +207,8 @@ counter!(
 );
 
 /// Names one event for ever: the command that caused it and which of its events it is, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EventId {
     /// The command.
     pub command: CommandId,
@@ -222,9 +222,9 @@ impl fmt::Display for EventId {
     }
 }
 
-impl From<EventId> for String {
-    fn from(id: EventId) -> String {
-        id.to_string()
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn encode(
         events: count as u32,
     };
     let decision = RecordedDecision {
-        header: json(&header),
+        header: header.to_json(),
         events: events.iter().map(Recorded::to_json).collect(),
     };
     let bytes = decision.bytes();
@@ -129,8 +129,4 @@ pub(super) fn encode(
         return Err(Rejection::TooLarge { bytes });
     }
     Ok(Encoded { decision, events, header })
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("headers and envelopes have text keys and no failing parts")
 }

@@ -141,6 +141,36 @@ fn an_index_that_lies_about_a_subject_is_found() {
 }
 
 #[test]
+fn commands_are_found_by_an_index_also_in_a_file_that_had_another() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join(FILE);
+    append_all(&open(dir.path()), &chain(&[&[1], &[2]]));
+    run_sql(
+        &path,
+        "DROP INDEX decisions_by_id;
+         CREATE INDEX decisions_by_command ON decisions (json_extract(bytes, '$.command'))",
+    );
+    let journal = open(dir.path());
+    let command = CommandId(Uuid::from_u128(2)); // Its first event stands at 2.
+    let header = journal.decision(command).unwrap().unwrap();
+    assert_eq!((header.command, header.events), (command, 2));
+    assert!(journal.decision(CommandId(Uuid::from_u128(9))).unwrap().is_none());
+    drop(journal);
+
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let mut indexes = conn.prepare("SELECT sql FROM sqlite_schema WHERE type = 'index'").unwrap();
+    let indexes = indexes.query_map((), |row| row.get(0)).unwrap();
+    let mut found: Vec<String> =
+        indexes.filter_map(|it: rusqlite::Result<Option<String>>| it.unwrap()).collect();
+    found.sort();
+    let wanted = [
+        "CREATE INDEX decisions_by_id ON decisions (substr(bytes, 13, 36))",
+        "CREATE INDEX events_by_subject ON events (subject)",
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
 fn a_newest_commit_that_somebody_takes_out_under_the_engine_is_missed() {
     let dir = TempDir::new().unwrap();
     let journal = open(dir.path());

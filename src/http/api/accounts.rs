@@ -409,7 +409,7 @@ fn in_scope(call: &Call, known: &KnownAccount) -> Result<(), Problem> {
 async fn wallet_of(call: &Call, account: AccountId) -> Reply<Wallet> {
     let position = call.fresh(ViewName::Wallets).await?;
     let view = call.app.views.wallets.clone();
-    let row = off_thread(move || view.get(account)).await?;
+    let row = view.get(account)?;
     let changed_at = row.as_ref().map(|row| row.changed_at);
     let balances = row.map(|row| row.balances).unwrap_or_default();
     Ok(Answer::at(position, Wallet { account, balances, changed_at }))

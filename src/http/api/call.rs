@@ -245,7 +245,9 @@ pub(super) fn wrong_password() -> Problem {
         .by(Check::Credential)
 }
 
-/// Runs what blocks on storage.
+/// Runs what blocks on storage: journal, blobs, keys, and what reads much of a view. A row or a
+/// page of a view is read in place instead: it lies in memory or in the store's cache, and waking
+/// another thread costs more than reading it; at worst one read of the disk holds a thread up.
 pub(super) async fn off_thread<T: Send + 'static, E>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Problem>

@@ -241,7 +241,7 @@ pub(super) async fn orders(call: Call) -> Reply<Page<ListedOrder>> {
     let after = call.after(&list)?.map(|at| read_place(&at)).transpose()?;
     let position = call.fresh(ViewName::OrderList).await?;
     let view = call.app.views.order_list.clone();
-    let rows = off_thread(move || view.list(&owner, &phases, after, limit + 1)).await?;
+    let rows = view.list(&owner, &phases, after, limit + 1)?;
     let items = rows.into_iter().map(ListedOrder::of).collect();
     let at = |it: &ListedOrder| [&it.placed_at.0.to_be_bytes()[..], it.id.0.as_bytes()].concat();
     Ok(Answer::at(position, list.page(items, limit, at)))
@@ -251,7 +251,7 @@ pub(super) async fn counts(call: Call) -> Reply<Counts> {
     let (owner, wanted) = (owner(&call)?, call.query.phases()?);
     let position = call.fresh(ViewName::OrderList).await?;
     let view = call.app.views.order_list.clone();
-    let counts = off_thread(move || view.counts(&owner)).await?;
+    let counts = view.counts(&owner)?;
     let phases: BTreeMap<_, _> = wanted
         .into_iter()
         .map(|phase| (format!("{phase:?}"), counts.of(phase)))
@@ -265,7 +265,7 @@ async fn seen(call: &Call) -> Result<(Position, OrderId, OrderRow), Problem> {
     let id: OrderId = call.part("id", |text| text.parse().ok())?;
     let position = call.fresh(ViewName::OrderDetail).await?;
     let view = call.app.views.order_detail.clone();
-    let row = off_thread(move || view.get(id)).await?.filter(|row| sees(call, row));
+    let row = view.get(id)?.filter(|row| sees(call, row));
     Ok((position, id, row.ok_or_else(|| Problem::no_order(id))?))
 }
 

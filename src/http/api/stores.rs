@@ -153,9 +153,7 @@ pub(super) async fn store(call: Call) -> Reply<Store> {
     let (channel, store) = (call.channel(None)?, named(&call)?);
     let position = call.fresh(ViewName::Catalogue).await?;
     let view = call.app.views.catalogue.clone();
-    let (of, id) = (channel.clone(), store.clone());
-    let row = off_thread(move || view.store(&of, &id)).await?;
-    let row = row.ok_or_else(|| unknown(&store))?;
+    let row = view.store(&channel, &store)?.ok_or_else(|| unknown(&store))?;
     let (owner, opened_at) = (row.owner, row.opened_at);
     Ok(Answer::at(position, Store { store, channel, owner, opened_at }))
 }

@@ -64,9 +64,12 @@ const TABLES: &str = "
     CREATE TABLE keys (id TEXT PRIMARY KEY, bytes BLOB NOT NULL);
 ";
 
+/// What things are found by, each as readers ask for it; and what was once found by another way.
+/// A header begins with its command's id, so nobody need parse it.
 const INDEXES: &str = "
-    CREATE INDEX decisions_by_command ON decisions (json_extract(bytes, '$.command'));
-    CREATE INDEX events_by_subject ON events (subject);
+    DROP INDEX IF EXISTS decisions_by_command;
+    CREATE INDEX IF NOT EXISTS decisions_by_id ON decisions (substr(bytes, 13, 36));
+    CREATE INDEX IF NOT EXISTS events_by_subject ON events (subject);
 ";
 
 pub fn check_library() -> Result<(), JournalError> {
@@ -187,6 +190,7 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
     }
     create_tables(&mut conn).map_err(sqlite(opening)).map_err(refused)?;
     check_format(&conn, path)?;
+    conn.execute_batch(INDEXES).map_err(sqlite(opening)).map_err(refused)?;
     Ok(conn)
 }
 
@@ -285,7 +289,6 @@ fn create_tables(conn: &mut Connection) -> Result<(), rusqlite::Error> {
     let tables: i64 = transaction.query_row(count, (), |row| row.get(0))?;
     if tables == 0 {
         transaction.execute_batch(TABLES)?;
-        transaction.execute_batch(INDEXES)?;
         set_format(&transaction)?;
     }
     transaction.commit()

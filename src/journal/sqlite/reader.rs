@@ -215,7 +215,7 @@ pub fn decision(
     let found: Option<(u64, String)> = conn
         .prepare_cached(
             "SELECT commit_number, bytes FROM decisions
-             WHERE json_extract(bytes, '$.command') = ?1 AND commit_number <= ?2 LIMIT 1",
+             WHERE substr(bytes, 13, 36) = ?1 AND commit_number <= ?2 LIMIT 1",
         )
         .and_then(|mut statement| {
             let query = params![command.to_string(), column(head.0)];

@@ -216,7 +216,7 @@ async fn own_order(
 ) -> Result<(Position, OrderRow), Failure> {
     let position = call.fresh(ViewName::OrderDetail).await?;
     let (view, id) = (call.app.views.order_detail.clone(), order_id(order));
-    let row = off_thread(move || view.get(id)).await?.filter(|row| {
+    let row = view.get(id)?.filter(|row| {
         row.channel == *call.channel() && buyer.is_none_or(|buyer| row.order.buyer == buyer)
     });
     row.map(|row| (position, row)).ok_or_else(|| Failure::unknown_order(order))
