@@ -66,8 +66,8 @@ pub enum Row {
     Query(Query),
     /// From the journal into the writer's world, and into the views; beside decoding alone
     ///
-    /// A journal of one event an order is replayed into the world, on one thread as at a start,
-    /// and folded into the views, one after the other.
+    /// A journal of one event an order is replayed into the world, as at a start, while another
+    /// thread reads ahead, and folded into the views, one after the other.
     ///
     /// Baseline: decoding the same events, without reading them from the disk.
     Replay(Replay),

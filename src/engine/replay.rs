@@ -1,8 +1,14 @@
 //! From the journal to the world.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use events::{CommitError, DecodeError, Envelope, Head, OrderId, Position, Recorded};
+use events::{
+    CommitError, DecisionHeader, DecodeError, Envelope, Head, OrderId, Position, Recorded,
+};
 
 use super::finished::{Missing, read_back};
 use crate::{
@@ -47,7 +53,8 @@ pub fn replay(journal: &dyn Journal) -> Result<(World, Head), ReplayError> {
     replay_with(journal, |_| {})
 }
 
-/// Folds the whole journal, and shows each event to somebody else on the way.
+/// Folds the whole journal, and shows each event to somebody else on the way. Another thread reads,
+/// checks and decodes ahead of it.
 pub(super) fn replay_with(
     journal: &dyn Journal,
     mut see: impl FnMut(&Recorded),
@@ -56,16 +63,13 @@ pub(super) fn replay_with(
     let mut head = Head::default();
     let newest = journal.head().borrow().position;
     let mut told = Instant::now();
-    loop {
-        let commits = journal.read(head.number, SLICE_EVENTS)?;
-        if commits.is_empty() {
-            return Ok((world, head));
-        }
-        for commit in commits {
-            commit.continues(&head)?;
-            for (header, envelopes) in commit.contents()? {
-                for envelope in envelopes {
-                    let recorded = decode(&envelope)?;
+    let (slices, read) = mpsc::sync_channel(SLICES_AHEAD);
+    thread::scope(|scope| {
+        scope.spawn(|| read_ahead(journal, slices));
+        for slice in read {
+            let Slice { decisions, ends } = slice?;
+            for (header, events) in decisions {
+                for recorded in events {
                     if let Some(missing) = missing(&world, &recorded) {
                         world.recall(read_back(journal, &missing)?);
                     }
@@ -74,13 +78,54 @@ pub(super) fn replay_with(
                 }
                 world.keys.evolve(&header);
             }
-            head = commit.head();
+            head = ends;
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                tracing::info!(events = head.position.0, of = newest.0, "replaying the journal");
+            }
         }
-        if told.elapsed() >= PROGRESS_EVERY {
-            told = Instant::now();
-            tracing::info!(events = head.position.0, of = newest.0, "replaying the journal");
+        Ok((world, head))
+    })
+}
+
+/// So many slices are read before their turn.
+const SLICES_AHEAD: usize = 2;
+
+/// Commits that continue each other, decoded, and the head where they end.
+struct Slice {
+    decisions: Vec<(DecisionHeader, Vec<Recorded>)>,
+    ends: Head,
+}
+
+/// Reads the whole journal, to its end, to the first error, or until nobody wants more.
+fn read_ahead(journal: &dyn Journal, slices: mpsc::SyncSender<Result<Slice, ReplayError>>) {
+    let mut head = Head::default();
+    loop {
+        let slice = read_slice(journal, &head);
+        match &slice {
+            Ok(slice) if slice.decisions.is_empty() => return,
+            Ok(slice) => head = slice.ends,
+            Err(_) => {}
+        }
+        let failed = slice.is_err();
+        if slices.send(slice).is_err() || failed {
+            return;
         }
     }
+}
+
+/// The next commits after `after`; none where the journal ends.
+fn read_slice(journal: &dyn Journal, after: &Head) -> Result<Slice, ReplayError> {
+    let mut slice = Slice { decisions: Vec::new(), ends: *after };
+    for commit in journal.read(after.number, SLICE_EVENTS)? {
+        commit.continues(&slice.ends)?;
+        for (header, envelopes) in commit.contents()? {
+            let events: Result<_, _> = envelopes.iter().map(decode).collect();
+            slice.decisions.push((header, events?));
+        }
+        slice.ends = commit.head();
+    }
+    Ok(slice)
 }
 
 pub(super) fn decode(envelope: &Envelope) -> Result<Recorded, ReplayError> {

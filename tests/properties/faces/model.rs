@@ -114,6 +114,14 @@ impl Model {
         Self { sides, orders, now, keys }
     }
 
+    /// Whether this would make somebody unreadable who is not yet.
+    pub fn can_forget(&self, ask: &Ask) -> bool {
+        let Ask { what: What::Leave(n), caller: Caller::Operator, side, .. } = ask else {
+            return false;
+        };
+        !self.sides[*side].forgotten.contains(n)
+    }
+
     /// What speaks against a request; nothing where it must be accepted.
     pub fn faults(&self, ask: &Ask) -> BTreeSet<Fault> {
         let mut faults = BTreeSet::new();
