@@ -28,6 +28,7 @@ mod commands;
 mod echo;
 mod engine;
 mod fill;
+mod kafka;
 mod latencies;
 mod load;
 mod mix;
@@ -113,6 +114,7 @@ async fn measure(row: &Row, setting: &Setting) -> anyhow::Result<()> {
         Row::Query(options) => query::run(setting, options).await,
         Row::Replay(options) => replay::run(setting, options).await,
         Row::Start(options) => start::run(setting, options).await,
+        Row::Kafka(options) => kafka::run(setting, options).await,
         Row::Echo | Row::World { .. } => Ok(()), // They measure nothing.
     }
 }

@@ -189,7 +189,7 @@ impl<'a> Deciding<'a> {
 /// Refuses one more where there are as many as there may be.
 fn at_most(most: i64, what: &'static str, there: u64) -> Result<(), Rejection> {
     let there = i64::try_from(there).unwrap_or(i64::MAX);
-    if there < most { Ok(()) } else { Err(Rejection::TooMany { most, what }) }
+    if there < most { Ok(()) } else { Err(Rejection::TooMany { most, what: what.into() }) }
 }
 
 impl Decided {

@@ -6,6 +6,7 @@
 //! **Invariant:** nothing downstream of the journal is ever asked here.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc,
@@ -15,6 +16,7 @@ use std::{
 };
 
 use events::{CommandId, Digest, Head, IdempotencyKey, Millis, Receipt, Recorded, WrappedKey};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -85,7 +87,8 @@ impl Default for Options {
 }
 
 /// A command, and what belongs to it but not to the decision.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// What is asked for.
     pub command: Command,
@@ -95,22 +98,26 @@ pub struct Request {
     pub correlation: Option<String>,
     /// Keys that the journal stores with the commit, if there is one.
     pub wrapped: Vec<WrappedKey>,
+    /// Whether it was given before, to this engine or another, and its outcome is not known. Then
+    /// that is looked for first, so that it has effect once.
+    pub again: bool,
 }
 
 impl Request {
     /// A command with nothing beside it.
     pub fn new(command: Command) -> Self {
-        Self { command, key: None, correlation: None, wrapped: Vec::new() }
+        Self { command, key: None, correlation: None, wrapped: Vec::new(), again: false }
     }
 }
 
 /// An idempotency key as used by one request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KeyUse {
     /// Whose key it is.
     pub owner: KeyOwner,
     /// What it is used for.
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     /// The key.
     pub key: IdempotencyKey,
     /// HMAC of method, path and raw body.
@@ -118,7 +125,7 @@ pub struct KeyUse {
 }
 
 /// Whose an idempotency key is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyOwner {
     /// The calling account's; its credential must hold before the key is looked at.
     Account,
@@ -129,7 +136,7 @@ pub enum KeyOwner {
 }
 
 /// A command that was accepted, now or before.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The command that was decided: an earlier one where the key was used before.
     pub command: CommandId,
@@ -140,7 +147,7 @@ pub struct Accepted {
 }
 
 /// All that can stop a command.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub enum Error {
     /// The domain says no.
     #[error(transparent)]
@@ -157,8 +164,8 @@ pub enum Error {
     /// It was decided, or may have been, and its outcome is not known yet.
     #[error("no answer in time; the outcome of command {0} is not known yet")]
     Unknown(CommandId),
-    /// The order that it names is over and could not be read back; nothing has happened.
-    #[error("the order cannot be read: {0}; nothing has happened, try again")]
+    /// What it depends on could not be read back; nothing has happened by this.
+    #[error("what was recorded cannot be read: {0}; nothing has happened, try again")]
     Unread(Arc<str>),
     /// The engine has stopped. Commands that waited may or may not have become durable.
     #[error("the engine has stopped: {0}")]

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, io, sync::Arc};
 
 use events::{
     Channel, CommandId, Commit, CommitError, CommitNumber, DecisionHeader, DecodeError, Envelope,
-    Head, Position, Subject, WrappedKey,
+    Epoch, Head, Position, Subject, WrappedKey,
 };
 use serde::{
     Deserialize, Deserializer as _,
@@ -15,10 +15,12 @@ use serde::{
 };
 use tokio::sync::{oneshot, watch};
 
+pub mod kafka;
 pub mod memory;
 pub mod sqlite;
 pub mod tail;
 
+pub use kafka::KafkaJournal;
 pub use memory::MemoryJournal;
 pub use sqlite::SqliteJournal;
 pub use tail::{Followed, Tail};
@@ -142,6 +144,22 @@ pub enum JournalError {
         position: Position,
         /// What is wrong with it.
         source: DecodeError,
+    },
+    /// Another node writes: its commit has this one's place.
+    #[error("commit {number} came too late: another node writes, in epoch {epoch}")]
+    Fenced {
+        /// Its number.
+        number: CommitNumber,
+        /// The epoch of the node that writes.
+        epoch: Epoch,
+    },
+    /// Kafka refused, or did not answer.
+    #[error("{doing}: {reason}")]
+    Kafka {
+        /// What was being done.
+        doing: String,
+        /// What was said.
+        reason: String,
     },
     /// An append before this one failed, or the journal was closed.
     #[error("the journal takes nothing more: {0}")]

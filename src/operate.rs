@@ -23,6 +23,7 @@ use crate::{
 
 mod backup;
 pub mod commands;
+mod topics;
 
 /// A docket to give orders to, as the operator of its data folder.
 pub struct Operator {

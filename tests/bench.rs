@@ -13,18 +13,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use serde_json::Value;
-use support::{folder, program};
+use support::{folder, kafka, program};
 use tempfile::TempDir;
 
 /// Every row, and how it is made to take a moment.
-const ROWS: [(&str, &[&str]); 6] = [
+const ROWS: [(&str, &[&str]); 7] = [
     ("place", &["--connections", "1,2", "--seconds", "0.3"]),
     ("mix", &["--connections", "1,2", "--seconds", "0.3"]),
     ("engine", &["--orders", "1200"]),
     ("query", &["--connections", "3", "--seconds", "0.2", "--preload", "12"]),
     ("replay", &["--preload", "1200"]),
     ("start", &["--preload", "120"]),
+    ("kafka", &["--orders", "40", "--commit", "1,3", "--transactions", "3"]),
 ];
 
 /// What a line of JSON has, a note aside.
@@ -261,6 +266,21 @@ fn start_grows_with_the_journal() {
     // The three journals, by their orders.
     let events: Vec<_> = figures[..3].iter().map(|figure| numbers(figure)[0]).collect();
     assert_eq!([events[1] - events[0], events[2] - events[0]], [12, 120]);
+}
+
+#[test]
+fn kafka_has_the_journal_and_transactions() {
+    let brokers = kafka::bootstrap();
+    let figures = moment("kafka", &["--brokers", &brokers]);
+    let rows = ["kafka/journal/1", "kafka/transaction/1", "kafka/journal/3", "kafka/transaction/3"];
+    assert_eq!(names(&figures), rows);
+    figures.iter().for_each(is_timed);
+    assert_eq!(figures[0]["baseline"], figures[1]["baseline"], "of one run");
+    let asking: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    let topics = asking.fetch_metadata(None, PATIENCE).unwrap();
+    let left = topics.topics().iter().filter(|it| it.name().starts_with("bench-"));
+    assert_eq!(left.map(|it| it.name().to_owned()).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use events::publish::{Topic, Type};
+use serde_json::Value;
 use support::{Process, folder, program};
 
 /// A command in a folder of its own, with nothing of this shell's settings.
@@ -274,4 +276,47 @@ fn docket_alone_serves() {
     assert!(kill.success());
     lines.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn topics_shows_each_type_as_it_goes_out() {
+    let (folder, _) = folder();
+    let told = printed(docket(folder.path(), &["topics", "--prefix", "shop"]));
+    let topics: Vec<_> = told.lines().filter(|line| line.starts_with("shop.")).collect();
+    assert_eq!(topics, Topic::ALL.map(|topic| topic.address("shop")));
+    for kind in Type::ALL {
+        let name = format!("\n  {}\n", kind.name());
+        let (_, example) = told.split_once(&name).unwrap_or_else(|| panic!("{name:?} in {told}"));
+        let row = |name: &str| {
+            let mut lines = example.lines().map(|line| line.trim_start());
+            let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix("  "));
+            line.unwrap_or_else(|| panic!("{name} in {example}")).trim()
+        };
+        assert_eq!(row("ce_type"), kind.name());
+        assert_eq!(row("key"), row("ce_subject"));
+        assert_eq!(row("content-type"), "application/json");
+        let value: Value = row("value").parse().unwrap();
+        assert_eq!(value["channel"], "bookstore");
+    }
+
+    let json = printed(docket(folder.path(), &["topics", "--json"]));
+    let json: Value = json.parse().unwrap();
+    let topics = json["topics"].as_array().unwrap();
+    let names: Vec<_> = topics.iter().map(|it| it["topic"].as_str().unwrap()).collect();
+    assert_eq!(names, ["docket.orders", "docket.stock", "docket.payments"]);
+    let types = topics.iter().flat_map(|it| it["types"].as_array().unwrap());
+    let values = told.lines().filter_map(|line| line.trim_start().strip_prefix("value "));
+    let values: Vec<Value> = values.map(|value| value.trim().parse().unwrap()).collect();
+    let mut count = 0;
+    for (it, kind) in types.zip(Type::ALL) {
+        assert_eq!(it["type"], kind.name());
+        assert_eq!(it["schema"], kind.schema().to_value());
+        assert_eq!(it["example"]["headers"]["ce_type"], kind.name());
+        // What a person reads is what a program reads.
+        assert!(values.contains(&it["example"]["value"]), "{it}");
+        count += 1;
+    }
+    assert_eq!(count, Type::ALL.len());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -10,6 +10,8 @@
 mod books;
 #[path = "properties/bounds.rs"]
 mod bounds;
+#[path = "schemas/check.rs"]
+mod check;
 #[path = "properties/deadlines.rs"]
 mod deadlines;
 #[path = "properties/durability.rs"]
@@ -30,6 +32,8 @@ mod keys;
 mod law;
 #[path = "properties/play.rs"]
 mod play;
+#[path = "properties/published.rs"]
+mod published;
 #[path = "properties/queue.rs"]
 mod queue;
 #[path = "properties/rules.rs"]

@@ -1,15 +1,25 @@
 //! The JSON Schemas in `schemas/` are those of the code: of every kind of event that is written,
-//! of the envelope around it, and of a decision's header.
+//! of the envelope around it, of a decision's header, and of every type of record that is
+//! published. `schemas/asyncapi.yaml` says where those go.
 
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
+#[path = "schemas/asyncapi.rs"]
+mod asyncapi;
+#[path = "schemas/check.rs"]
+mod check;
+#[path = "schemas/published.rs"]
+mod published;
+
 use std::{collections::BTreeMap, fs, path::Path};
+
+use check::fits;
 
 use docket::{
     demo,
     journal::{Journal as _, SqliteJournal, sqlite},
 };
-use events::{CommitNumber, DecisionHeader, Envelope, Event, KINDS};
+use events::{CommitNumber, DecisionHeader, Envelope, Event, KINDS, publish::Type};
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +29,7 @@ fn the_files_are_what_the_code_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
     let expected = expected();
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for folder in ["", "events/"] {
+    for folder in ["", "events/", "public/"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.ends_with(".json") {
@@ -107,81 +117,6 @@ async fn what_is_recorded_fits_its_schema() {
     assert!(checked > 10, "the demo records more than {checked} events");
 }
 
-/// Fails where a value does not fit a schema: of JSON Schema as much as these schemas use.
-fn fits(value: &Value, schema: &Value, root: &Value, at: &str) {
-    if let Err(reason) = check(value, schema, root) {
-        panic!("{at}: {reason}");
-    }
-}
-
-fn check(value: &Value, schema: &Value, root: &Value) -> Result<(), String> {
-    let wrong = |what: &str| Err(format!("{value} does not fit {what} of {schema}"));
-    for (word, rule) in schema.as_object().into_iter().flatten() {
-        let fits = match word.as_str() {
-            "type" => match rule {
-                Value::Array(types) => types.iter().any(|name| is_a(value, name)),
-                name => is_a(value, name),
-            },
-            "required" => {
-                rule.as_array().unwrap().iter().all(|it| value.get(it.as_str().unwrap()).is_some())
-            }
-            "const" => value == rule,
-            "enum" => rule.as_array().unwrap().contains(value),
-            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
-            "minLength" => value.as_str().is_none_or(|text| !text.is_empty()),
-            "oneOf" | "anyOf" => {
-                rule.as_array().unwrap().iter().any(|it| check(value, it, root).is_ok())
-            }
-            "$ref" => {
-                let definition = root.pointer(rule.as_str().unwrap().trim_start_matches('#'));
-                check(value, definition.unwrap(), root)?;
-                true
-            }
-            "properties" => {
-                for (name, property) in rule.as_object().unwrap() {
-                    if let Some(value) = value.get(name) {
-                        check(value, property, root)?;
-                    }
-                }
-                true
-            }
-            "items" => {
-                for value in value.as_array().into_iter().flatten() {
-                    check(value, rule, root)?;
-                }
-                true
-            }
-            // What is said to people, and what other tests see to.
-            "$schema"
-            | "$defs"
-            | "title"
-            | "description"
-            | "default"
-            | "format"
-            | "pattern"
-            | "maximum"
-            | "maxLength"
-            | "additionalProperties" => true,
-            other => return wrong(&format!("the unknown word {other}")),
-        };
-        if !fits {
-            return wrong(word);
-        }
-    }
-    Ok(())
-}
-
-fn is_a(value: &Value, name: &Value) -> bool {
-    match name.as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        Some("null") => value.is_null(),
-        _ => false,
-    }
-}
-
 /// Every property says what it is, and none that a reader does not know is forbidden.
 fn explained(schema: &Value, at: &str) {
     if let Some(properties) = schema["properties"].as_object() {
@@ -192,7 +127,8 @@ fn explained(schema: &Value, at: &str) {
         let closed = schema["additionalProperties"] == Value::Bool(false);
         assert!(!closed, "{at} forbids fields that a reader does not know");
     }
-    for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
+    let definitions = ["$defs", "definitions"].map(|name| schema[name].as_object());
+    for (name, definition) in definitions.into_iter().flatten().flatten() {
         let about = definition["description"].as_str().unwrap_or_default();
         assert!(!about.is_empty(), "{at}: {name} has no description");
         explained(definition, &format!("{at}: {name}"));
@@ -213,12 +149,20 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Where the schema of a type of record is, below `schemas/`.
+fn public_path(kind: Type) -> String {
+    format!("public/{}.json", kind.name().trim_start_matches("docket."))
+}
+
 /// Every file below `schemas/`, by path.
 fn expected() -> BTreeMap<String, String> {
     let text = |schema: &Schema| serde_json::to_string_pretty(schema).unwrap() + "\n";
     let mut files = BTreeMap::new();
     for (kind, version, schema) in Event::schemas() {
         files.insert(format!("events/{kind}.v{version}.json"), text(&schema));
+    }
+    for kind in Type::ALL {
+        files.insert(public_path(*kind), text(&kind.schema()));
     }
     files.insert("envelope.json".to_owned(), text(&schema_for!(Envelope)));
     files.insert("decision.json".to_owned(), text(&schema_for!(DecisionHeader)));

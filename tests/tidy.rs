@@ -28,7 +28,8 @@ const TABLE: &[Row] = &[
     Row {
         module: "domain",
         modules: &[],
-        crates: &["events", "thiserror"],
+        // Of `serde` the derives: commands and refusals go from node to node.
+        crates: &["events", "serde", "thiserror"],
         instead: "the core is pure: let ids, times and prices arrive in the command, and do what \
                   touches the world in `engine` or at the edge",
     },
@@ -52,6 +53,12 @@ const TABLE: &[Row] = &[
         instead: "each journal has its own client and no other",
     },
     Row {
+        module: "journal::kafka",
+        modules: &["journal"],
+        crates: &["events", "rdkafka", "serde", "serde_json", "tokio", "tracing"],
+        instead: "each journal has its own client and no other",
+    },
+    Row {
         module: "journal::sqlite",
         modules: &["journal"],
         crates: &["events", "rusqlite", "serde_json", "thiserror", "tokio", "tracing"],
@@ -72,6 +79,12 @@ const TABLE: &[Row] = &[
             "uuid",
         ],
         instead: "the writer decides and appends; what it needs arrives in the request",
+    },
+    Row {
+        module: "cluster",
+        modules: &["journal"],
+        crates: &["events", "rdkafka", "thiserror", "tokio", "tracing"],
+        instead: "who may write is said here, and what is written elsewhere",
     },
     Row {
         module: "feed",
@@ -153,6 +166,26 @@ const TABLE: &[Row] = &[
             "uuid",
         ],
         instead: "give a command to `engine::Handle`, or ask a view of `projector::Views`",
+    },
+    Row {
+        module: "inner",
+        modules: &["engine", "keys"],
+        crates: &[
+            "axum",
+            "events",
+            "hmac",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "zeroize",
+        ],
+        instead: "nodes tell each other what `inner::Service` says; implement that in `node`",
     },
     Row {
         module: "client",

@@ -1,4 +1,5 @@
-//! What docket records, and how to read it: ids, money, sealed fields, events, commits.
+//! What docket records, and how to read it: ids, money, sealed fields, events, commits; and what
+//! of it everybody may know.
 //!
 //! A fact never changes once written: a new shape gets a new version and one more arm in
 //! [`decode`], so every journal can be replayed. A consumer of docket's events depends on this
@@ -12,6 +13,7 @@ pub mod envelope;
 pub mod event;
 pub mod ids;
 pub mod money;
+pub mod publish;
 pub mod sealed;
 
 pub use codec::{DecodeError, decode, decode_event};
@@ -36,4 +38,5 @@ pub use ids::{
     TokenName,
 };
 pub use money::{Currency, Money};
+pub use publish::{CloudEvent, Topic, publish};
 pub use sealed::{InvalidSealed, Sealed, WrappedKey};

@@ -75,7 +75,7 @@ impl JsonSchema for Sealed {
 
 /// A key of the key ring, encrypted under the master key. It lies beside the journal, never in it,
 /// so that destroying it makes what it sealed unreadable while the chain still verifies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedKey {
     /// `account/<id>` for an account's data key, `ring/<purpose>` for one of the site's own.
     pub id: String,

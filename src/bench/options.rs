@@ -79,6 +79,16 @@ pub enum Row {
     ///
     /// Baselines: the start on an empty journal; the bytes that an order may take.
     Start(Start),
+    /// Commits agreed on through Kafka; beside a bare client that sends the same records
+    ///
+    /// Commits of two-line orders go through the journal on Kafka, four on their way at once: each
+    /// is acknowledged when the brokers have it and the node has read it back. And the other way it
+    /// could be done: a transaction a commit, with the public records inside, one after the other.
+    /// Topics of their own are made, and go at the end.
+    ///
+    /// Baseline: a bare idempotent producer sending the same records to a topic with the same
+    /// settings, four on their way at once.
+    Kafka(Kafka),
     /// The baseline itself.
     #[command(hide = true)]
     Echo,
@@ -154,6 +164,27 @@ pub struct Replay {
     /// Orders in the journal, of one event each
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = orders)]
     pub preload: u64,
+}
+
+/// What `kafka` takes.
+#[derive(Args)]
+pub struct Kafka {
+    /// Brokers to begin with, several with commas
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: String,
+    /// On how many brokers each record lies
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub replication: i32,
+    /// Orders in a commit; several numbers are measured one after the other
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,20,200")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub commit: Vec<u64>,
+    /// Orders that are sent of each size, 10,000 commits at most
+    #[arg(long, value_name = "N", default_value = "60000", value_parser = orders)]
+    pub orders: u64,
+    /// How many of the commits are sent in transactions, which take long
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub transactions: usize,
 }
 
 /// What `start` takes.

@@ -18,7 +18,10 @@ pub(super) fn register(
         return Err(Rejection::LoginTaken);
     }
     if it.world.accounts.contains_key(&account) {
-        return Err(Rejection::Invalid { field: "account", reason: "exists already".into() });
+        return Err(Rejection::Invalid {
+            field: "account".into(),
+            reason: "exists already".into(),
+        });
     }
     it.one_more(Bound::Accounts, it.channel().ok_or(Rejection::NoLifecycle)?.accounts)?;
     let event = AccountRegistered {
@@ -73,11 +76,13 @@ fn leaving(
     account: &Account,
 ) -> Result<Vec<MoneyMove>, Rejection> {
     if account.open_orders > 0 {
-        return Err(Rejection::StillOpen("orders that are neither finished nor cancelled"));
+        return Err(Rejection::StillOpen("orders that are neither finished nor cancelled".into()));
     }
     let selling = |store| it.store(store).is_some_and(|store| store.open_orders > 0);
     if account.stores.iter().any(selling) {
-        return Err(Rejection::StillOpen("a store with orders neither finished nor cancelled"));
+        return Err(Rejection::StillOpen(
+            "a store with orders neither finished nor cancelled".into(),
+        ));
     }
     let balances = account.wallet.iter().filter(|(_, minor)| **minor > 0);
     let paid_out = balances.map(|(currency, minor)| MoneyMove {

@@ -4,11 +4,13 @@ use events::{
     AccountId, Channel, CommandId, Digest, Kind, ListingAdded, Method, Millis, Money, OrderId,
     OrderNumber, Sealed, Sku, StoreId, TokenIssued, TokenName,
 };
+use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Word;
 
 /// One request to change the world. Ids and times in it were made at the edge.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Command {
     /// Names the command, and through it its events.
     pub id: CommandId,
@@ -21,7 +23,8 @@ pub struct Command {
 }
 
 /// Who gives a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Caller {
     /// docket itself, when it starts.
     System,
@@ -61,7 +64,8 @@ impl Caller {
 
 /// What the edge found of the proof that a caller is the account it names. [`super::decide`]
 /// checks that it still holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Credential {
     /// No proof, or a wrong one.
     Failed,
@@ -77,7 +81,8 @@ pub enum Credential {
 }
 
 /// What a command asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Action {
     /// A new account.
     Register {
@@ -231,7 +236,8 @@ impl Action {
 }
 
 /// An order as it is asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Place {
     /// Its id, new.
     pub order: OrderId,

@@ -63,7 +63,7 @@ pub(super) fn place(it: &Deciding<'_>, place: &Place) -> Result<Decided, Rejecti
     let lines = prices.map_or_else(price, Ok)?;
     let taken = it.world.is_taken(&it.command.channel, &place.number);
     if taken || it.world.knows(place.order) {
-        return Err(Rejection::Invalid { field: "order", reason: "exists already".into() });
+        return Err(Rejection::Invalid { field: "order".into(), reason: "exists already".into() });
     }
     open_one_more(it, buyer, None, next.to)?;
 
@@ -254,13 +254,19 @@ fn effect(
 /// Lines of one thing become one, at the place of the first.
 fn folded(asked: &[(Sku, i64)]) -> Result<Vec<(Sku, i64)>, Rejection> {
     if asked.is_empty() {
-        return Err(Rejection::Invalid { field: "lines", reason: "must not be empty".into() });
+        return Err(Rejection::Invalid {
+            field: "lines".into(),
+            reason: "must not be empty".into(),
+        });
     }
     let mut places: HashMap<&Sku, usize> = HashMap::with_capacity(asked.len());
     let mut lines: Vec<(Sku, i64)> = Vec::with_capacity(asked.len());
     for (sku, quantity) in asked {
         if *quantity < 1 {
-            return Err(Rejection::Invalid { field: "count", reason: "must be at least 1".into() });
+            return Err(Rejection::Invalid {
+                field: "count".into(),
+                reason: "must be at least 1".into(),
+            });
         }
         match places.get(sku) {
             Some(&at) => {
@@ -281,7 +287,7 @@ fn fits(rules: &InForce, lines: &[(Sku, i64)]) -> Result<(), Rejection> {
         && lines.len() as i64 > most
     {
         let reason = format!("must have at most {most} lines, not {}", lines.len());
-        return Err(Rejection::Invalid { field: "lines", reason });
+        return Err(Rejection::Invalid { field: "lines".into(), reason });
     }
     // Each name stands twice in the event, escaped as JSON; the numbers beside it are bounded.
     let bytes = 4096 + lines.iter().map(|(sku, _)| 2 * escaped_bytes(sku) + 200).sum::<usize>();
@@ -335,7 +341,7 @@ fn priced(store: &Store, lines: &[(Sku, i64)], reserves: bool) -> Result<Vec<Lin
 /// For whom an order is placed: whom the caller names, else the caller itself.
 fn buyer(it: &Deciding<'_>, place: &Place) -> Result<AccountId, Rejection> {
     let own = it.account()?.map(|(id, _)| id);
-    let none = || Rejection::Invalid { field: "buyer", reason: "must say for whom".into() };
+    let none = || Rejection::Invalid { field: "buyer".into(), reason: "must say for whom".into() };
     let buyer = place.buyer.or(own).ok_or_else(none)?;
     let known = it.world.accounts.get(&buyer);
     match known.filter(|account| account.channel == it.command.channel) {

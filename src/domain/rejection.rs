@@ -1,11 +1,14 @@
 //! The domain saying no. Expected, compared in tests, told to the caller by its dialect.
 
+use std::borrow::Cow;
+
 use events::{AccountId, OrderId, Phase, Sku, StoreId, TokenName};
+use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Word;
 
 /// Why a command changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// The account named is nobody's.
     #[error("no such account")]
@@ -96,13 +99,13 @@ pub enum Rejection {
         /// How many there may be.
         most: i64,
         /// Of what.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
     /// A value that can never be right, named.
     #[error("{field} {reason}")]
     Invalid {
         /// The field.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What is wanted of it.
         reason: String,
     },
@@ -114,7 +117,7 @@ pub enum Rejection {
     },
     /// Something of the account's is still under way.
     #[error("the account still has {0}")]
-    StillOpen(&'static str),
+    StillOpen(Cow<'static, str>),
     /// The order cannot go on under the newer life cycle.
     #[error("the order cannot go on under the newer life cycle: {0}")]
     Stuck(String),

@@ -16,11 +16,14 @@ pub(super) fn open_store(it: &Deciding<'_>, store: &StoreId) -> Result<Decided, 
 
 pub(super) fn add_listing(it: &Deciding<'_>, listing: &ListingAdded) -> Result<Decided, Rejection> {
     if listing.price.minor < 0 {
-        return Err(Rejection::Invalid { field: "price", reason: "must not be negative".into() });
+        return Err(Rejection::Invalid {
+            field: "price".into(),
+            reason: "must not be negative".into(),
+        });
     }
     if listing.quantity < 0 {
         return Err(Rejection::Invalid {
-            field: "quantity",
+            field: "quantity".into(),
             reason: "must not be negative".into(),
         });
     }
@@ -41,7 +44,10 @@ pub(super) fn add_stock(
     quantity: i64,
 ) -> Result<Decided, Rejection> {
     if quantity < 1 {
-        return Err(Rejection::Invalid { field: "quantity", reason: "must be at least 1".into() });
+        return Err(Rejection::Invalid {
+            field: "quantity".into(),
+            reason: "must be at least 1".into(),
+        });
     }
     let listing = own_store(it, store)?
         .listings

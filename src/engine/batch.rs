@@ -50,6 +50,11 @@ impl Batch {
         self.keys.extend(keys);
     }
 
+    /// Its decisions.
+    pub(super) fn decisions(&self) -> &Vec<RecordedDecision> {
+        &self.decisions
+    }
+
     /// How many events there are.
     pub(super) fn events(&self) -> usize {
         self.events.len()
@@ -108,7 +113,7 @@ pub(super) fn encode(
         correlation: request.correlation.clone(),
         key: request.key.as_ref().map(|used| KeyRecord {
             owner: used.owner.text(&command.caller),
-            operation: used.operation.to_owned(),
+            operation: used.operation.to_string(),
             key: used.key.clone(),
             request: used.request,
             expires_at: Millis(now.0.saturating_add(key_lives)),

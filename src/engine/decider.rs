@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use events::{Commit, Epoch, Head, Millis, Position, Receipt, WrappedKey};
+use events::{Commit, Epoch, Head, Millis, Position, Receipt, RecordedDecision, WrappedKey};
 
 use super::{
     Accepted, Error, KeyOwner, Request,
@@ -69,6 +69,11 @@ impl Decider {
     /// Whether nothing is decided that is not sealed.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
+    }
+
+    /// What is decided and not sealed, in its recorded form.
+    pub(super) fn unsealed_decisions(&self) -> &Vec<RecordedDecision> {
+        self.batch.decisions()
     }
 
     /// How many events are decided and not sealed.
@@ -165,7 +170,7 @@ impl Decider {
         let scope = Scope {
             channel: request.command.channel.clone(),
             owner: used.owner.text(&request.command.caller),
-            operation: used.operation.to_owned(),
+            operation: used.operation.to_string(),
             key: used.key.clone(),
         };
         match self.world.keys.get(&scope, now) {

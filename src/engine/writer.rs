@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use events::{Head, Millis};
+use events::{CommandId, Commit, DecisionHeader, Head, Millis, RecordedDecision};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -65,6 +65,7 @@ impl Drop for SaysSo {
 
 /// A commit on its way, and what waits for it.
 struct InFlight {
+    commit: Arc<Commit>,
     appending: Appending,
     since: Instant,
     followed: Arc<Followed>,
@@ -160,9 +161,9 @@ impl Writer {
         let Some(SealedCommit { commit, keys, followed }) = self.decider.seal() else { return };
         let answers = std::mem::take(&mut self.answers);
         self.meters.sealed(followed.events.len());
-        let appending = self.journal.append(commit, keys);
+        let appending = self.journal.append(Arc::clone(&commit), keys);
         let since = Instant::now();
-        self.in_flight.push_back(InFlight { appending, since, followed, answers });
+        self.in_flight.push_back(InFlight { commit, appending, since, followed, answers });
     }
 
     /// A commit is durable: the table of credentials learns it, and who follows, then its callers.
@@ -181,6 +182,14 @@ impl Writer {
     fn take(&mut self, waiting: Waiting, finished: Option<&Finished>) {
         if waiting.deadline <= Instant::now() || waiting.claimed.load(Ordering::Acquire) {
             return drop_undecided(waiting, Error::Overdue);
+        }
+        if waiting.request.again
+            && let Some(answer) = self.outcome(waiting.request.command.id).transpose()
+        {
+            if !waiting.claimed.swap(true, Ordering::AcqRel) {
+                self.answer(waiting.reply, answer);
+            }
+            return;
         }
         let now = self.time.now();
         let missing = self.decider.missing(&waiting.request, now);
@@ -201,6 +210,23 @@ impl Writer {
         let answer = self.decide(waiting.request, finished, now);
         self.meters.decided(name, &answer);
         self.answer(waiting.reply, answer);
+    }
+
+    /// What became of a command that was given before; nothing where it was not accepted.
+    fn outcome(&self, command: CommandId) -> Result<Option<Accepted>, Error> {
+        let in_flight = self.in_flight.iter().map(|it| &it.commit.decisions);
+        let mut undurable = in_flight.chain([self.decider.unsealed_decisions()]);
+        let found = match undurable.find_map(|decisions| header_of(decisions, command)) {
+            Some(header) => Some(header),
+            // It is rare, and one look at an index.
+            None => self.journal.decision(command).map_err(|error| {
+                tracing::error!(%error, %command, "the outcome of a command cannot be read");
+                Error::Unread(error.to_string().into())
+            })?,
+        };
+        let accepted =
+            |it: DecisionHeader| Accepted { command, receipt: it.receipt, replay: false };
+        Ok(found.map(accepted))
     }
 
     /// Answers when all that the answer was decided on is durable.
@@ -275,6 +301,13 @@ impl Writer {
         }
         reason
     }
+}
+
+/// A command's header among decisions that are encoded.
+fn header_of(decisions: &[RecordedDecision], command: CommandId) -> Option<DecisionHeader> {
+    let begins = format!("{{\"command\":\"{command}\"");
+    let found = decisions.iter().find(|decision| decision.header.starts_with(&begins))?;
+    serde_json::from_str(&found.header).ok()
 }
 
 /// Gives commands their turn whose order was read back, or says why it could not be.

@@ -53,12 +53,15 @@ pub struct Options {
     /// From how many pages in the WAL on the writer is made to wait, a moment, until the WAL can
     /// start over.
     pub wal_pages_hard: u32,
+    /// Whether a commit is synced before it counts. Where the journal is a copy of one elsewhere it
+    /// need not be: what a machine's end takes away is copied again. Default: it is.
+    pub synced: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // 32 MiB and 64 MiB: a start after a crash copies that much in well under a second.
-        Self { max_page_count: None, wal_pages_soft: 8192, wal_pages_hard: 16_384 }
+        Self { max_page_count: None, wal_pages_soft: 8192, wal_pages_hard: 16_384, synced: true }
     }
 }
 
@@ -96,7 +99,7 @@ impl SqliteJournal {
         let head = Arc::new(watch::Sender::new(reader::newest(&conn, &path)?));
 
         let failed = Arc::new(OnceLock::new());
-        let to_checkpoint = file::open_to_checkpoint(&path)?;
+        let to_checkpoint = file::open_to_checkpoint(&path, &options)?;
         let checkpoints =
             checkpoint::start(to_checkpoint, path.clone(), &options, !emptied, failed.clone())?;
         let writer =
@@ -146,6 +149,17 @@ impl SqliteJournal {
         look: impl FnOnce(&Moment<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.readers.with(|conn| look(&Moment::new(conn, &self.path)?))
+    }
+
+    /// Writes down, behind the commits appended so far, how far the journal that this one copies has
+    /// been read: a machine's end takes it away only together with them.
+    pub fn note(&self, followed: String) -> Result<(), JournalError> {
+        self.order(writer::Order::Note { followed })
+    }
+
+    /// What was written down last; `None` where nothing was.
+    pub fn noted(&self) -> Result<Option<String>, JournalError> {
+        self.readers.with(|conn| reader::noted(conn, &self.path))
     }
 
     /// The journal's file.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Operator,
     backup::{self, Backup, Restore},
-    check,
+    check, topics,
 };
 use crate::{
     builtin::builtin_lifecycle, config::Config, domain::lifecycle::Lifecycle, http::access, node,
@@ -58,6 +58,15 @@ pub enum Task {
     Restore(Restore),
     /// Print every route and who may call it.
     Routes,
+    /// Print the public topics, what is in them, and an example of each type of record.
+    Topics {
+        /// What the names of topics begin with
+        #[arg(long, default_value = "docket")]
+        prefix: String,
+        /// As one JSON object, with the JSON Schema of each type's data
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which docket is meant.
@@ -173,7 +182,8 @@ impl Task {
             Self::Lifecycle { task: Some(LifecycleTask::Check { .. }) | None, .. }
             | Self::Backup(_)
             | Self::Restore(_)
-            | Self::Routes => None,
+            | Self::Routes
+            | Self::Topics { .. } => None,
         }
     }
 }
@@ -200,6 +210,8 @@ fn offline(task: &Task, config: &Config) -> anyhow::Result<ExitCode> {
                 say!("{row}");
             }
         }
+        Task::Topics { prefix, json: false } => say!("{}", topics::told(prefix)),
+        Task::Topics { prefix, json: true } => say!("{:#}", topics::as_json(prefix)),
         Task::Lifecycle { task: Some(LifecycleTask::Check { file }), .. } => match check(file)? {
             Ok(lifecycle) => {
                 say!("{}: version {} is sound", file.display(), lifecycle.version());
@@ -269,7 +281,11 @@ async fn ask(operator: &Operator, task: Task) -> anyhow::Result<()> {
             say!("account {account} is forgotten");
         }
         // Asked of nobody.
-        Task::Routes | Task::Lifecycle { .. } | Task::Backup(_) | Task::Restore(_) => {}
+        Task::Routes
+        | Task::Topics { .. }
+        | Task::Lifecycle { .. }
+        | Task::Backup(_)
+        | Task::Restore(_) => {}
     }
     Ok(())
 }

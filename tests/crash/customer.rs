@@ -13,7 +13,12 @@ use super::{
     shop::{Change, SKUS, Shop, Who},
 };
 
-const BUYERS_MAX: usize = 4;
+/// So many answers a customer remembers at most, to ask for them again: any, and the newest.
+const REMEMBERED_MAX: usize = 20_000;
+/// So many buy at a time.
+const BUYERS: usize = 4;
+/// After so many orders another comes: a list of the bookstore's shows somebody's newest 10,000.
+const ORDERS_EACH: usize = 5_000;
 /// How many of the requests that were accepted are sent again after each start.
 const REPEATED: usize = 6;
 
@@ -103,7 +108,7 @@ impl Customer {
         let buyers = self.shop.buyers.len();
         match self.random.below(100) {
             _ if buyers == 0 => self.register_buyer(),
-            0..3 if buyers < BUYERS_MAX => self.register_buyer(),
+            0..3 if buyers < BUYERS + self.shop.orders.len() / ORDERS_EACH => self.register_buyer(),
             0..6 => Change::AddStock(self.pick(SKUS.len()), 1 + self.random.below(60) as i64),
             6..16 => Change::Fund(self.pick(buyers), 1 + self.random.below(30_000) as i64),
             16..50 => self.place(),
@@ -128,7 +133,8 @@ impl Customer {
     }
 
     fn place(&mut self) -> Change {
-        let buyer = self.pick(self.shop.buyers.len());
+        let buyers = self.shop.buyers.len();
+        let buyer = buyers - 1 - self.pick(buyers.min(BUYERS));
         let first = self.pick(SKUS.len());
         let second = (first + 1 + self.pick(SKUS.len() - 1)) % SKUS.len();
         let lines = [first, second].map(|sku| (sku, 1 + self.random.below(3) as i64)).into();
@@ -150,6 +156,10 @@ impl Customer {
         let learnt = call.read(&answer)?;
         self.shop.take_in(&call.change, learnt);
         let accepted = Accepted { call, answer };
+        if self.accepted.len() >= REMEMBERED_MAX {
+            let forgotten = self.pick(self.accepted.len());
+            self.accepted.swap_remove(forgotten);
+        }
         self.accepted.push(accepted.clone());
         Some(accepted)
     }

@@ -34,25 +34,41 @@ const SECONDS: u64 = 3600;
 /// The longest that it works between two ends.
 const ROUND_MS: u64 = 60_000;
 
+/// Nothing ends by itself: customers know only what they asked for.
+const PATIENT: &str = r#"
+[channel.native]
+pay_within = "30d"
+receive_within = "30d"
+session_lives = "30d"
+
+[channel.bookstore]
+pay_within = "30d"
+receive_within = "30d"
+session_lives = "30d"
+"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_hour_of_orders_and_ends() {
     let lasts = std::env::var("SOAK_SECONDS").map_or(SECONDS, |text| text.parse().unwrap());
     let lasts = Duration::from_secs(lasts);
     let mut random = Random::seeded();
-    let (_folder, data) = folder();
-    assert!(Process::start(&data, &[]).terminate().status.success()); // The token is made.
+    let (folder, data) = folder();
+    let settings = folder.path().join("docket.toml");
+    fs::write(&settings, PATIENT).unwrap();
+    let settings = [("DOCKET_CONFIG", settings.to_str().unwrap())];
+    assert!(Process::start(&data, &settings).terminate().status.success()); // The token is made.
     let operator = fs::read_to_string(data.join("operator.token")).unwrap().trim().to_owned();
     let mut customers = customers(&mut random, &operator);
     let (begun, mut rounds) = (Instant::now(), 0);
     let (mut kills, mut ends, mut early) = (0, 0, 0);
     while begun.elapsed() < lasts {
         if random.below(4) == 0 {
-            let docket = Process::spawn(Command::new(program()), &data, &[], &[]);
+            let docket = Process::spawn(Command::new(program()), &data, &[], &settings);
             tokio::time::sleep(Duration::from_millis(random.below(300))).await;
             docket.kill();
             early += 1;
         }
-        let docket = Process::start(&data, &[]);
+        let docket = Process::start(&data, &settings);
         customers = each(customers, &docket.client(), Customer::check).await;
         let head = balanced(&data, Some(&customers));
         let client = docket.client();
@@ -80,7 +96,7 @@ async fn an_hour_of_orders_and_ends() {
             head.position,
         );
     }
-    let docket = Process::start(&data, &[]);
+    let docket = Process::start(&data, &settings);
     customers = each(customers, &docket.client(), Customer::check).await;
     customers = each(customers, &docket.client(), Customer::repeat_everything).await;
     assert!(docket.terminate().status.success());

@@ -11,6 +11,8 @@ use super::{books::Books, site::adopt};
 pub struct Play {
     pub world: World,
     pub books: Books,
+    /// All that was recorded.
+    pub events: Vec<Recorded>,
     pub now: Millis,
     position: Position,
     /// How many commands of each name were accepted and refused, those with nothing to do aside.
@@ -25,6 +27,7 @@ impl Play {
         let mut play = Self {
             world: World::default(),
             books: Default::default(),
+            events: Vec::new(),
             now: super::site::BEGIN,
             position: Position(0),
             actions: BTreeMap::new(),
@@ -65,6 +68,7 @@ impl Play {
             assert_eq!(again, recorded, "what is written reads back");
             self.world.evolve(&recorded);
             self.books.enter(&recorded);
+            self.events.push(recorded);
         }
         Ok(count)
     }

@@ -54,6 +54,11 @@ async fn all_ok(answers: Vec<Answer>) {
     }
 }
 
+/// A command whose outcome its giver does not know.
+fn again(command: &Command) -> Request {
+    Request { again: true, ..Request::new(command.clone()) }
+}
+
 fn recorded(site: &Site, id: CommandId) -> bool {
     decisions(site.journal.as_ref()).iter().any(|(header, _)| header.command == id)
 }
@@ -102,6 +107,45 @@ fn a_command_that_waited_too_long_is_dropped_undecided() {
         late.await.unwrap().unwrap();
         let is_recorded = [early_id, gone_id, late_id].map(|id| recorded(&site, id));
         assert_eq!(is_recorded, [false, false, true]);
+    });
+}
+
+#[test]
+fn a_command_that_is_given_again_has_effect_once() {
+    in_each_channel(async || {
+        let site = Site::new(|_| {}).await;
+        let (seller, buyer) = site.shop(&[0], 0).await;
+        let fund = fund(buyer);
+        let gate = site.hold();
+        let first = site.send(Request::new(fund.clone())).await;
+        gate.reached().await;
+        // On its way, and then, behind it, decided and not yet on its way.
+        let second = site.send(again(&fund)).await;
+        let stock = Action::AddStock { store: store(0), sku: sku(0), quantity: 1 };
+        let stock = command(somebody(seller), stock);
+        let behind = site.send(Request::new(stock.clone())).await;
+        let behind_again = site.send(again(&stock)).await;
+        idle().await;
+        for answer in [&first, &second, &behind, &behind_again] {
+            assert!(!answer.is_finished(), "nothing of it is durable");
+        }
+        gate.open();
+        let accepted = first.await.unwrap().unwrap();
+        assert_eq!(second.await.unwrap().unwrap(), accepted);
+        let behind = behind.await.unwrap().unwrap();
+        assert_eq!(behind_again.await.unwrap().unwrap(), behind);
+        // Durable, and known to the next engine too.
+        assert_eq!(site.engine.submit(again(&fund)).await.unwrap(), accepted);
+        let (journal, now) = (site.journal.store(), site.clock.now());
+        site.stop().await.unwrap();
+        let site = Site::on(journal, now, |_| {});
+        assert_eq!(site.engine.submit(again(&fund)).await.unwrap(), accepted);
+        assert_eq!(site.world().accounts[&buyer].wallet[&Currency::CNY], 1);
+
+        // One that never came is decided.
+        let new = self::fund(buyer);
+        site.engine.submit(again(&new)).await.unwrap();
+        assert_eq!(site.world().accounts[&buyer].wallet[&Currency::CNY], 2);
     });
 }
 

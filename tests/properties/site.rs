@@ -292,7 +292,7 @@ pub fn keyed(command: Command, key: &str, body: u8) -> Request {
     };
     let key = KeyUse {
         owner,
-        operation: command.action.name(),
+        operation: command.action.name().into(),
         key: IdempotencyKey::new(key).unwrap(),
         request: Digest([body; 32]),
     };

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+pub mod kafka;
 mod process;
 
 pub use process::{Ended, Process, log, program};

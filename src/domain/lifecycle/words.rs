@@ -75,6 +75,8 @@ macro_rules! words {
 words! {
     /// The name of a command on an order, as life cycles and `POST /v1/orders/{id}/{command}`
     /// write it.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
     Word {
         /// An order comes to be.
         Place = "place",

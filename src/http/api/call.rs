@@ -174,7 +174,7 @@ impl Call {
         let key = self.request.idempotency_key()?.filter(|_| self.route.keyed);
         let key = key.map(|key| KeyUse {
             owner,
-            operation: self.route.operation,
+            operation: self.route.operation.into(),
             key,
             request: self.app.keys.request(
                 self.request.method.as_str(),
@@ -183,7 +183,8 @@ impl Call {
             ),
         });
         let by_token = matches!(command.caller, Caller::Token { .. });
-        let request = Request { command, key, correlation: self.request.correlation(), wrapped };
+        let correlation = self.request.correlation();
+        let request = Request { command, key, correlation, wrapped, again: false };
         let accepted = self.app.engine.submit(request).await.map_err(Problem::from);
         // An account that calls and is nobody's has gone meanwhile.
         accepted.map_err(|problem| match problem.is_no_account() && !by_token {

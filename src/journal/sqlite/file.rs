@@ -183,7 +183,7 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
     let _ = File::options().create_new(true).write(true).mode(0o600).open(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut conn = connect(path, flags, WRITER_WAIT).map_err(refused)?;
-    to_write(&conn, path).map_err(refused)?;
+    to_write(&conn, path, options).map_err(refused)?;
     if let Some(pages) = options.max_page_count {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .map_err(sqlite(opening))?;
@@ -195,9 +195,9 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
 }
 
 /// Opens the checkpointer's connection; the writer's is open.
-pub fn open_to_checkpoint(path: &Path) -> Result<Connection, JournalError> {
+pub fn open_to_checkpoint(path: &Path, options: &Options) -> Result<Connection, JournalError> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, READER_WAIT)?;
-    to_write(&conn, path)?;
+    to_write(&conn, path, options)?;
     Ok(conn)
 }
 
@@ -331,10 +331,13 @@ fn set_up(conn: &Connection, wait: Duration) -> Result<(), rusqlite::Error> {
 }
 
 /// Sets what durability and forgetting need, and reads it back.
-fn to_write(conn: &Connection, path: &Path) -> Result<(), JournalError> {
-    for (setting, value, needed) in
-        [("journal_mode", "WAL", "wal"), ("synchronous", "FULL", "2"), ("secure_delete", "ON", "1")]
-    {
+fn to_write(conn: &Connection, path: &Path, options: &Options) -> Result<(), JournalError> {
+    let synchronous = if options.synced { ("FULL", "2") } else { ("NORMAL", "1") };
+    for (setting, (value, needed)) in [
+        ("journal_mode", ("WAL", "wal")),
+        ("synchronous", synchronous),
+        ("secure_delete", ("ON", "1")),
+    ] {
         let doing = || format!("cannot set {setting} of {}", path.display());
         conn.pragma_update_and_check(None, setting, value, |_| Ok(()))
             .or_else(no_rows)

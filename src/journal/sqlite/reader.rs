@@ -228,6 +228,13 @@ pub fn decision(
     })
 }
 
+/// How far another journal had been read, if that was written down.
+pub fn noted(conn: &Connection, path: &Path) -> Result<Option<String>, JournalError> {
+    conn.query_row("SELECT value FROM meta WHERE name = 'followed'", (), |row| row.get(0))
+        .optional()
+        .map_err(sqlite(|| format!("cannot read the journal {}", path.display())))
+}
+
 /// A wrapped key, if it is stored.
 pub fn wrapped_key(
     conn: &Connection,

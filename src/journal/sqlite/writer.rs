@@ -19,6 +19,8 @@ pub enum Order {
     Append(Append),
     /// Store a key unless there is one.
     EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
+    /// Write down how far another journal has been read.
+    Note { followed: String },
     /// Destroy a key.
     DestroyKey { id: String, answer: mpsc::SyncSender<Result<(), JournalError>> },
 }
@@ -111,6 +113,9 @@ impl Writer {
             Order::EnsureKey { key, answer } => {
                 let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
             }
+            Order::Note { followed } => {
+                let _ = self.unless_failed(|writer| writer.note(&followed)); // Kept in mind.
+            }
             Order::DestroyKey { id, answer } => {
                 match self.unless_failed(|writer| writer.wipe_key(&id)) {
                     Ok(()) => self.checkpoints.truncate(answer),
@@ -185,6 +190,16 @@ impl Writer {
         transaction.commit().map_err(sqlite(doing))?;
         self.files.check()?;
         Ok(key)
+    }
+
+    fn note(&mut self, followed: &str) -> Result<(), JournalError> {
+        let doing = || format!("cannot write to {}", self.path.display());
+        let put = "INSERT OR REPLACE INTO meta (name, value) VALUES ('followed', ?1)";
+        self.conn
+            .prepare_cached(put)
+            .and_then(|mut put| put.execute([followed]))
+            .map(drop)
+            .map_err(sqlite(doing))
     }
 
     fn wipe_key(&mut self, id: &str) -> Result<(), JournalError> {

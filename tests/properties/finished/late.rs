@@ -154,7 +154,7 @@ fn names_of_what_is_over_stay_taken() {
         site.give(step(buyer, named, Word::Cancel)).await.unwrap();
         let taken = |answer: Result<Accepted, Error>| {
             let field = Error::Rejected(Rejection::Invalid {
-                field: "order",
+                field: "order".into(),
                 reason: "exists already".into(),
             });
             assert_eq!(answer.unwrap_err(), field);

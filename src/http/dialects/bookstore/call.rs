@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
     ) -> Result<Accepted, Failure> {
         let key = self.request.idempotency_key()?.map(|key| KeyUse {
             owner,
-            operation: self.operation.name(),
+            operation: self.operation.name().into(),
             key,
             request: self.request_digest(),
         });
@@ -160,7 +160,7 @@ impl<'a> Call<'a> {
             action,
         };
         let correlation = self.request.correlation();
-        let request = Request { command, key, correlation, wrapped };
+        let request = Request { command, key, correlation, wrapped, again: false };
         self.app.engine.submit(request).await.map_err(|error| Failure::of(error, named))
     }
 

@@ -111,7 +111,7 @@ impl Failure {
             Rejection::Funds => {
                 Self::new(519, format!("not sufficient funds, order id {}", named.order))
             }
-            Rejection::Invalid { field: "lines", reason } => {
+            Rejection::Invalid { field, reason } if field == "lines" => {
                 Self::new(530, format!("books {reason}"))
             }
             Rejection::Overflow

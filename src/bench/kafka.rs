@@ -1,0 +1,250 @@
+//! `kafka`: commits agreed on through Kafka, beside a bare client that sends the same records.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use events::{Commit, Head, Recorded, publish::publish};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+};
+use uuid::Uuid;
+
+use super::{Setting, commands, latencies::Latencies, options::Kafka, report::Figure};
+use crate::{
+    domain::World,
+    engine::Decider,
+    journal::{
+        Appending, Journal as _, KafkaJournal,
+        kafka::{Options, record_of, topics_of},
+    },
+};
+
+/// So many commits are on their way at once, as the engine has them.
+const IN_FLIGHT: usize = 4;
+const BUYERS: u32 = 64;
+/// The most commits that are measured of one size.
+const COMMITS_MAX: u64 = 10_000;
+/// How long a transaction may take to be committed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Measures each size of commit: the journal, and a transaction a commit.
+///
+/// # Errors
+/// When the brokers refuse.
+pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
+    let prefix = format!("bench-{}", Uuid::new_v4());
+    let site = Options {
+        brokers: options.brokers.clone(),
+        prefix: prefix.clone(),
+        replication: options.replication,
+        settings: Vec::new(),
+    };
+    let measured = measure(setting, options, &site).await;
+    let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
+    let topics: Vec<_> = options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
+    let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+    admin.delete_topics(&topics, &AdminOptions::new()).await?;
+    measured
+}
+
+async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::Result<()> {
+    for size in &options.commit {
+        setting.say(&format!("commits of {size}"));
+        let commits = commits((options.orders / size).clamp(10, COMMITS_MAX), *size)?;
+        let of_size = |what| Options { prefix: named(&site.prefix, *size, what), ..site.clone() };
+        // Made with a journal's settings, and then written to without one.
+        let bare = of_size("bare");
+        drop(KafkaJournal::open(&setting.folder.join(format!("bare-{size}")), &bare).await?);
+        setting.say(&format!("bare, commits of {size}"));
+        let (rate, times) = sent(&bare, &commits).await?;
+        let base_p99 = times.ms(0.99);
+        setting.say(&format!("the journal, commits of {size}"));
+        let folder = setting.folder.join(format!("journal-{size}"));
+        let (value, times) = appended(&of_size("journal"), &folder, &commits).await?;
+        let figure = Figure::new(format!("kafka/journal/{size}"), "commits/s", value, rate);
+        setting.print(&figure.timed(&times, base_p99))?;
+        setting.say(&format!("transactions, commits of {size}"));
+        let inside = of_size("transaction");
+        drop(KafkaJournal::open(&setting.folder.join(format!("inside-{size}")), &inside).await?);
+        let few = &commits[..commits.len().min(options.transactions)];
+        let (value, times) = transacted(&inside, few).await?;
+        let figure = Figure::new(format!("kafka/transaction/{size}"), "commits/s", value, rate);
+        setting.print(
+            &figure.timed(&times, base_p99).noted("with the public records inside, one at a time"),
+        )?;
+    }
+    Ok(())
+}
+
+fn named(prefix: &str, size: u64, what: &str) -> String {
+    format!("{prefix}-{size}-{what}")
+}
+
+/// What is made for one size, and goes at the end.
+fn topics(prefix: &str, size: u64) -> Vec<String> {
+    let kinds = ["bare", "journal", "transaction"].map(|what| named(prefix, size, what));
+    kinds.iter().flat_map(|prefix| topics_of(prefix)).collect()
+}
+
+/// Commits that continue each other, each with so many orders, and the shop's before them.
+fn commits(count: u64, size: u64) -> anyhow::Result<Vec<(Arc<Commit>, Vec<Recorded>)>> {
+    let mut decider = Decider::new(World::default(), Head::default());
+    let buyers = commands::open_shop(&mut decider, BUYERS)?;
+    let mut sealed = Vec::new();
+    let mut seal = |decider: &mut Decider| {
+        let commit = decider.seal().context("nothing was decided")?;
+        let events = Arc::into_inner(commit.followed).map(|it| it.events).unwrap_or_default();
+        sealed.push((commit.commit, events));
+        anyhow::Ok(())
+    };
+    seal(&mut decider)?;
+    for n in 0..count {
+        for buyer in 0..size {
+            let buyer = buyers[((n + buyer) % u64::from(BUYERS)) as usize];
+            decider.decide(commands::place(buyer).1, commands::NOW)?;
+        }
+        seal(&mut decider)?;
+    }
+    Ok(sealed)
+}
+
+fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+fn idempotent(brokers: &str) -> anyhow::Result<FutureProducer> {
+    let mut config = client(brokers);
+    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "0");
+    Ok(config.create()?)
+}
+
+type Timed = (f64, Latencies);
+
+fn rate(commits: usize, begin: Instant) -> f64 {
+    commits as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// A bare client sends the records.
+async fn sent(site: &Options, commits: &[(Arc<Commit>, Vec<Recorded>)]) -> anyhow::Result<Timed> {
+    let producer = idempotent(&site.brokers)?;
+    let topic = format!("{}.journal", site.prefix);
+    let mut times = Latencies::new();
+    let mut in_flight: VecDeque<(Instant, DeliveryFuture)> = VecDeque::new();
+    let mut begin = Instant::now();
+    for (n, (commit, _)) in commits.iter().enumerate() {
+        if n == 1 {
+            // The first, with which the client finds its brokers, does not count.
+            delivered(in_flight.pop_front(), &mut Latencies::new()).await?;
+            begin = Instant::now();
+        }
+        if in_flight.len() >= IN_FLIGHT {
+            delivered(in_flight.pop_front(), &mut times).await?;
+        }
+        let (since, value) = (Instant::now(), record_of(commit));
+        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(&value);
+        let sent = producer.send_result(record).map_err(|(error, _)| error)?;
+        in_flight.push_back((since, sent));
+    }
+    while !in_flight.is_empty() {
+        delivered(in_flight.pop_front(), &mut times).await?;
+    }
+    Ok((rate(commits.len() - 1, begin), times))
+}
+
+async fn delivered(
+    oldest: Option<(Instant, DeliveryFuture)>,
+    times: &mut Latencies,
+) -> anyhow::Result<()> {
+    if let Some((since, sent)) = oldest {
+        sent.await?.map_err(|(error, _)| error)?;
+        times.record(since.elapsed());
+    }
+    Ok(())
+}
+
+/// The journal takes them.
+async fn appended(
+    site: &Options,
+    folder: &std::path::Path,
+    commits: &[(Arc<Commit>, Vec<Recorded>)],
+) -> anyhow::Result<Timed> {
+    let journal = KafkaJournal::open(folder, site).await?;
+    journal.begin()?;
+    let mut times = Latencies::new();
+    let mut in_flight: VecDeque<(Instant, Appending)> = VecDeque::new();
+    let mut begin = Instant::now();
+    for (n, (commit, _)) in commits.iter().enumerate() {
+        if n == 1 {
+            acknowledged(in_flight.pop_front(), &mut Latencies::new()).await?;
+            begin = Instant::now();
+        }
+        if in_flight.len() >= IN_FLIGHT {
+            acknowledged(in_flight.pop_front(), &mut times).await?;
+        }
+        let since = Instant::now();
+        in_flight.push_back((since, journal.append(Arc::clone(commit), Vec::new())));
+    }
+    while !in_flight.is_empty() {
+        acknowledged(in_flight.pop_front(), &mut times).await?;
+    }
+    let timed = (rate(commits.len() - 1, begin), times);
+    tokio::task::spawn_blocking(move || drop(journal)).await?;
+    Ok(timed)
+}
+
+async fn acknowledged(
+    oldest: Option<(Instant, Appending)>,
+    times: &mut Latencies,
+) -> anyhow::Result<()> {
+    if let Some((since, appending)) = oldest {
+        appending.await??;
+        times.record(since.elapsed());
+    }
+    Ok(())
+}
+
+/// A transaction a commit, with the public records inside.
+async fn transacted(
+    site: &Options,
+    commits: &[(Arc<Commit>, Vec<Recorded>)],
+) -> anyhow::Result<Timed> {
+    let mut config = client(&site.brokers);
+    config.set("transactional.id", format!("{}.writer", site.prefix)).set("linger.ms", "0");
+    let producer: FutureProducer = config.create()?;
+    let starting = producer.clone();
+    tokio::task::spawn_blocking(move || starting.init_transactions(PATIENCE)).await??;
+    let journal = format!("{}.journal", site.prefix);
+    let (mut times, mut begin) = (Latencies::new(), Instant::now());
+    for (n, (commit, events)) in commits.iter().enumerate() {
+        if n == 1 {
+            (times, begin) = (Latencies::new(), Instant::now());
+        }
+        let since = Instant::now();
+        let value = record_of(commit);
+        let records: Vec<_> = events.iter().flat_map(publish).collect();
+        producer.begin_transaction()?;
+        let record = FutureRecord::<(), _>::to(&journal).partition(0).payload(&value);
+        let mut sent = vec![producer.send_result(record).map_err(|(error, _)| error)?];
+        for record in &records {
+            let (topic, value) = (record.topic().address(&site.prefix), record.value());
+            let record = FutureRecord::to(&topic).key(record.key()).payload(&value);
+            sent.push(producer.send_result(record).map_err(|(error, _)| error)?);
+        }
+        for sent in sent {
+            sent.await?.map_err(|(error, _)| error)?;
+        }
+        let committing = producer.clone();
+        tokio::task::spawn_blocking(move || committing.commit_transaction(PATIENCE)).await??;
+        times.record(since.elapsed());
+    }
+    Ok((rate(commits.len() - 1, begin), times))
+}

@@ -1,0 +1,218 @@
+//! Writes the public topics: every record that [`publish`] makes of the journal's events, once and in
+//! the journal's order.
+//!
+//! One transaction holds the records of some commits and how far that comes, as an offset of the
+//! group `<prefix>.publisher`: the number of the commit that follows. Whoever publishes next begins
+//! there, and by beginning shuts out the one before.
+//!
+//! **Invariant:** a reader of what is committed finds each record exactly once, those of one key in
+//! the order of the journal.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use events::{CloudEvent, CommitNumber, Recorded, publish};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+};
+use tokio::sync::watch;
+
+use crate::journal::{Journal, JournalError};
+
+/// So many events are published in one transaction, about: commits stay whole.
+const EVENTS_AT_ONCE: usize = 500;
+/// How long the brokers may take for one step.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait for a commit before looking whether to end.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Why nothing more is published.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another node publishes.
+    #[error("another node publishes")]
+    Fenced,
+    /// The brokers refused.
+    #[error("{doing}: {source}")]
+    Kafka {
+        /// What was being done.
+        doing: &'static str,
+        /// What was said.
+        source: KafkaError,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Publishes what a journal holds.
+pub struct Publisher {
+    journal: Arc<dyn Journal>,
+    producer: FutureProducer,
+    offsets: BaseConsumer,
+    prefix: String,
+    published: watch::Sender<CommitNumber>,
+}
+
+impl Publisher {
+    /// Takes over from whoever published before. Blocks.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub fn begin(
+        journal: Arc<dyn Journal>,
+        config: &ClientConfig,
+        prefix: &str,
+    ) -> Result<Self, Error> {
+        let failed = |doing| move |source| Error::Kafka { doing, source };
+        let id = format!("{prefix}.publisher");
+        let producer: FutureProducer = config
+            .clone()
+            .set("transactional.id", &id)
+            .set("partitioner", "murmur2_random") // As Java's clients have it.
+            .create()
+            .map_err(failed("cannot make a producer"))?;
+        producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
+        let offsets: BaseConsumer = config
+            .clone()
+            .set("group.id", &id)
+            .set("enable.auto.commit", "false")
+            .create()
+            .map_err(failed("cannot make a consumer"))?;
+        let next = {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition(&format!("{prefix}.journal"), 0);
+            let known = offsets.committed_offsets(asked, ANSWER_WITHIN);
+            let known = known.map_err(failed("cannot ask how far is published"))?;
+            known.elements().first().map_or(Offset::Invalid, |it| it.offset())
+        };
+        let done = next.to_raw().and_then(|next| u64::try_from(next).ok()).unwrap_or(1);
+        let published = watch::Sender::new(CommitNumber(done.saturating_sub(1)));
+        Ok(Self { journal, producer, offsets, prefix: prefix.to_owned(), published })
+    }
+
+    /// The newest commit that is published, and a way to wait for the next.
+    pub fn published(&self) -> watch::Receiver<CommitNumber> {
+        self.published.subscribe()
+    }
+
+    /// Publishes until it is told to end, or another node publishes. Errors that pass are waited out.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
+    pub async fn run(&self, ends: &AtomicBool) -> Result<(), Error> {
+        let mut head = self.journal.head();
+        while !ends.load(Ordering::Relaxed) {
+            let after = *self.published.borrow();
+            if head.borrow_and_update().number <= after {
+                let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
+                continue;
+            }
+            let journal = Arc::clone(&self.journal);
+            let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
+            let ended = |_| JournalError::Closed("reading it has ended".into());
+            let (records, last) = read.map_err(ended)??;
+            self.put(&records, last).await?;
+            self.published.send_replace(last);
+        }
+        Ok(())
+    }
+
+    /// Puts records into the topics, all or nothing, and that it came as far as `last`.
+    async fn put(&self, records: &[CloudEvent], last: CommitNumber) -> Result<(), Error> {
+        loop {
+            match self.transact(records, last).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.undo(error).await?,
+            }
+        }
+    }
+
+    async fn transact(&self, records: &[CloudEvent], last: CommitNumber) -> Result<(), KafkaError> {
+        self.producer.begin_transaction()?;
+        let sent: Result<Vec<DeliveryFuture>, _> =
+            records.iter().map(|record| self.send(record)).collect();
+        for sent in sent? {
+            let lost = KafkaError::Canceled;
+            sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
+        }
+        let mut offsets = TopicPartitionList::new();
+        let next = Offset::Offset(i64::try_from(last.0 + 1).unwrap_or(i64::MAX));
+        offsets.add_partition_offset(&format!("{}.journal", self.prefix), 0, next)?;
+        let group = self.offsets.group_metadata().ok_or(KafkaError::Canceled)?;
+        let producer = self.producer.clone();
+        blocking(move || {
+            producer.send_offsets_to_transaction(&offsets, &group, ANSWER_WITHIN)?;
+            producer.commit_transaction(ANSWER_WITHIN)
+        })
+        .await
+    }
+
+    fn send(&self, record: &CloudEvent) -> Result<DeliveryFuture, KafkaError> {
+        let topic = record.topic().address(&self.prefix);
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in record.headers() {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let value = record.value();
+        let record = FutureRecord::to(&topic).key(record.key()).payload(&value).headers(headers);
+        self.producer.send_result(record).map_err(|(error, _)| error)
+    }
+
+    /// Takes back what was begun, where trying again may help.
+    async fn undo(&self, error: KafkaError) -> Result<(), Error> {
+        let doing = "cannot publish";
+        let fatal = self.producer.client().fatal_error();
+        if let Some((code, _)) = &fatal
+            && matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch)
+        {
+            return Err(Error::Fenced);
+        }
+        if fatal.is_some() {
+            return Err(Error::Kafka { doing, source: error });
+        }
+        tracing::warn!(%error, "a transaction is taken back and tried again");
+        let producer = self.producer.clone();
+        let undone = blocking(move || producer.abort_transaction(ANSWER_WITHIN)).await;
+        match (undone, self.producer.client().fatal_error()) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some((RDKafkaErrorCode::Fenced, _))) => Err(Error::Fenced),
+            (Err(source), _) => Err(Error::Kafka { doing, source }),
+        }
+    }
+}
+
+/// The records of the commits behind `after`, and the last of these commits.
+fn records(
+    journal: &dyn Journal,
+    after: CommitNumber,
+) -> Result<(Vec<CloudEvent>, CommitNumber), JournalError> {
+    let (mut records, mut last) = (Vec::new(), after);
+    for commit in journal.read(after, EVENTS_AT_ONCE)? {
+        for (_, envelopes) in commit.contents()? {
+            for envelope in envelopes {
+                let recorded = Recorded::decode(&envelope).map_err(|source| {
+                    JournalError::Decode { position: envelope.position, source }
+                })?;
+                records.extend(publish(&recorded));
+            }
+        }
+        last = commit.number;
+    }
+    Ok((records, last))
+}
+
+async fn blocking(
+    call: impl FnOnce() -> Result<(), KafkaError> + Send + 'static,
+) -> Result<(), KafkaError> {
+    tokio::task::spawn_blocking(call).await.unwrap_or(Err(KafkaError::Canceled))
+}

@@ -1,0 +1,314 @@
+//! The journal of several nodes: a topic on which they agree, and a local journal on each node that
+//! holds what was agreed.
+//!
+//! A commit is one record of a topic with one partition. Who wrote it is for the log to say: every
+//! node reads the same records in the same order and takes those that continue the chain
+//! ([`chain`]). A writer's commit is acknowledged when the brokers have it as durable as the topic
+//! asks for, and when this node has itself read it back in its place. So no transaction is needed to
+//! keep a writer out that has lost its place, and several commits may be on their way.
+//!
+//! Wrapped keys lie in a compacted topic of their own, because they must be destroyable. A commit's
+//! record says how far that topic was when it was sent, and is taken when the keys up to there are.
+//!
+//! **Invariant:** the local journal holds what the topic says, in its order, and nothing else.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use events::{
+    Channel, CommandId, Commit, CommitNumber, DecisionHeader, Envelope, Epoch, Hash, Head,
+    Position, Subject, WrappedKey,
+};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use tokio::sync::{oneshot, watch};
+
+use super::{Appending, Journal, JournalError, SqliteJournal, sqlite};
+
+mod chain;
+mod follower;
+mod record;
+mod sender;
+mod topics;
+
+use follower::Follower;
+pub use follower::{Offsets, Progress};
+pub use record::encode as record_of;
+use sender::Sender;
+use topics::{Topic, kafka, prepare};
+
+/// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
+const KEYS_HEADER: &str = "docket-keys";
+
+/// How long a key that was stored may take to come back.
+const KEY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where the cluster is, and how the topics are called.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Brokers to begin with: `host:port`, with commas between them.
+    pub brokers: String,
+    /// What the topics' names begin with. Default `docket`.
+    pub prefix: String,
+    /// On how many brokers a record lies. Default 3.
+    pub replication: i32,
+    /// librdkafka's own settings, `security.protocol` for example. Secrets may be among them.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Every topic of a prefix: the journal's own two, and the public ones.
+pub fn topics_of(prefix: &str) -> Vec<String> {
+    let own = ["journal", "keys"].map(|it| format!("{prefix}.{it}"));
+    own.into_iter().chain(events::Topic::ALL.map(|it| it.address(prefix))).collect()
+}
+
+impl Options {
+    /// What every client of the cluster begins with.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "docket")
+            // A broker that hangs is left for the one that takes its place.
+            .set("socket.timeout.ms", "5000")
+            .set("reconnect.backoff.max.ms", "1000");
+        for (name, value) in &self.settings {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// A journal on Kafka, as one node has it.
+pub struct KafkaJournal {
+    local: Arc<SqliteJournal>,
+    config: ClientConfig,
+    topics: [String; 2],
+    writing: Writing,
+    progress: watch::Receiver<Progress>,
+    ends: Arc<AtomicBool>,
+    follower: Option<JoinHandle<()>>,
+}
+
+/// The way to the topics, while this node may write.
+#[derive(Clone, Default)]
+struct Writing(Arc<Mutex<Option<Sender>>>);
+
+impl Writing {
+    fn sender(&self) -> MutexGuard<'_, Option<Sender>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A commit was taken and is stored.
+    fn taken(&self, head: &Head, hash: Hash) {
+        if let Some(sender) = &*self.sender() {
+            sender.taken(head.number, hash, head.epoch);
+        }
+    }
+
+    /// A commit came too late. Where it is this node's, another one writes.
+    fn lost(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
+        if let Some(sender) = &*self.sender() {
+            sender.lost(number, hash, epoch);
+        }
+    }
+
+    fn fail(&self, reason: &str) {
+        if let Some(sender) = &*self.sender() {
+            sender.fail(reason.to_owned());
+        }
+    }
+}
+
+impl KafkaJournal {
+    /// Opens the local journal in a folder and follows the topics from where it had come to. Topics
+    /// that are missing are made.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, no broker answers, or a topic could lose data.
+    pub async fn open(dir: &Path, options: &Options) -> Result<Self, JournalError> {
+        let config = options.client();
+        let (prefix, replication) = (&options.prefix, options.replication);
+        let mut topics =
+            vec![Topic::journal(prefix, replication), Topic::keys(prefix, replication)];
+        topics.extend(events::Topic::ALL.map(|it| Topic::public(it, prefix, replication)));
+        prepare(&config, &topics).await?;
+        let topics = ["journal", "keys"].map(|it| format!("{prefix}.{it}"));
+        // What a machine's end takes away is read again.
+        let sqlite = sqlite::Options { synced: false, ..sqlite::Options::default() };
+        let dir = dir.to_owned();
+        let local = tokio::task::spawn_blocking(move || SqliteJournal::open(&dir, sqlite)).await;
+        let local = Arc::new(local.map_err(|error| JournalError::Closed(error.to_string()))??);
+
+        let (writing, ends) = (Writing::default(), Arc::new(AtomicBool::new(false)));
+        let (told, progress) = watch::channel(Progress::default());
+        let follower =
+            Follower::new(&config, topics.clone(), Arc::clone(&local), writing.clone(), told)?;
+        let ended = Arc::clone(&ends);
+        let follower = std::thread::Builder::new()
+            .name("journal follower".into())
+            .spawn(move || follower.run(&ended))
+            .map_err(|source| JournalError::Io {
+                doing: "cannot start the journal's follower".into(),
+                source,
+            })?;
+        Ok(Self { local, config, topics, writing, progress, ends, follower: Some(follower) })
+    }
+
+    /// How far this node has read, and what it found.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Waits until everything is stored here that the topics hold now. Blocks.
+    ///
+    /// # Errors
+    /// When no broker answers, when the time is over, or when the journal is followed no more.
+    pub fn catch_up(&self, within: Duration) -> Result<(), JournalError> {
+        let until = Instant::now() + within;
+        let asking: BaseConsumer =
+            self.config.create().map_err(kafka("cannot ask for the journal's end"))?;
+        let end = |topic: &str| {
+            let left = until.saturating_duration_since(Instant::now());
+            let marks = asking.fetch_watermarks(topic, 0, left);
+            marks.map(|(_, end)| end).map_err(kafka(format!("cannot ask for the end of {topic}")))
+        };
+        let ends = Offsets { journal: end(&self.topics[0])?, keys: end(&self.topics[1])? };
+        let reached = |it: &Progress| it.read.journal >= ends.journal && it.read.keys >= ends.keys;
+        self.wait(until, "the journal's end is not reached yet", reached)
+    }
+
+    /// Begins to write: what is appended from now on is sent. The first commit must be of a higher
+    /// epoch than all that were read.
+    ///
+    /// # Errors
+    /// When the client cannot be made.
+    pub fn begin(&self) -> Result<(), JournalError> {
+        let sender = Sender::new(&self.config, &self.topics[0], &self.topics[1])?;
+        let before = self.writing.sender().replace(sender);
+        drop(before);
+        Ok(())
+    }
+
+    /// Writes no more. What is on its way may or may not come to count.
+    pub fn end(&self) {
+        let before = self.writing.sender().take();
+        drop(before);
+    }
+
+    /// Waits until the follower tells something. Blocks.
+    fn wait(
+        &self,
+        until: Instant,
+        otherwise: &str,
+        told: impl Fn(&Progress) -> bool,
+    ) -> Result<(), JournalError> {
+        loop {
+            let progress = self.progress.borrow().clone();
+            if let Some(reason) = progress.failed {
+                return Err(JournalError::Closed(reason.to_string()));
+            }
+            if told(&progress) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let doing = "the journal is behind".to_owned();
+                return Err(JournalError::Kafka { doing, reason: otherwise.to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends a key, or that it is destroyed, and waits until it has come back.
+    fn put_key(&self, id: &str, bytes: Option<&[u8]>) -> Result<(), JournalError> {
+        let sender = self.writing.sender().clone();
+        let sender = match sender {
+            Some(sender) => sender,
+            None => Sender::new(&self.config, &self.topics[0], &self.topics[1])?,
+        };
+        let offset = sender.put_key(id, bytes)?;
+        let until = Instant::now() + KEY_WITHIN;
+        self.wait(until, "a key that was stored has not come back", |it| it.read.keys > offset)
+    }
+}
+
+impl Journal for KafkaJournal {
+    fn append(&self, commit: Arc<Commit>, keys: Vec<WrappedKey>) -> Appending {
+        let sender = self.writing.sender().clone();
+        match sender {
+            Some(sender) => sender.append(&commit, &keys),
+            None => {
+                let (answer, appending) = oneshot::channel();
+                let closed = JournalError::Closed("this node does not write".into());
+                let _ = answer.send(Err(closed)); // The receiver is in the next line.
+                appending
+            }
+        }
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.local.head()
+    }
+
+    fn read(&self, after: CommitNumber, events_max: usize) -> Result<Vec<Commit>, JournalError> {
+        self.local.read(after, events_max)
+    }
+
+    fn head_at(&self, number: CommitNumber) -> Result<Option<Head>, JournalError> {
+        self.local.head_at(number)
+    }
+
+    fn read_subject(
+        &self,
+        channel: &Channel,
+        subject: &Subject,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, JournalError> {
+        self.local.read_subject(channel, subject, after, limit)
+    }
+
+    fn decision(&self, command: CommandId) -> Result<Option<DecisionHeader>, JournalError> {
+        self.local.decision(command)
+    }
+
+    fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {
+        self.local.wrapped_key(id)
+    }
+
+    fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {
+        if let Some(stored) = self.local.wrapped_key(&key.id)? {
+            return Ok(stored);
+        }
+        self.put_key(&key.id, Some(&key.bytes))?;
+        // Another node's may have come first.
+        let stored = self.local.wrapped_key(&key.id)?;
+        stored.ok_or_else(|| JournalError::Closed(format!("the key {} is gone", key.id)))
+    }
+
+    fn destroy_key(&self, id: &str) -> Result<(), JournalError> {
+        self.put_key(id, None)?;
+        self.local.destroy_key(id)
+    }
+}
+
+impl Drop for KafkaJournal {
+    fn drop(&mut self) {
+        self.end();
+        self.ends.store(true, Ordering::Relaxed);
+        if let Some(follower) = self.follower.take()
+            && follower.join().is_err()
+        {
+            tracing::error!("the journal's follower panicked");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Reads the topics of a journal, judges every commit, and keeps those that are taken in the local
+//! journal: one thread.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use events::{Commit, Epoch, Hash, Head, WrappedKey};
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
+    types::RDKafkaErrorCode,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{
+    KEYS_HEADER, Writing,
+    chain::{Verdict, judge},
+    record,
+    topics::kafka,
+};
+use crate::journal::{Appending, Journal as _, JournalError, SqliteJournal};
+
+/// How far the topics have been read: the offsets that come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Offsets {
+    /// In the topic of commits.
+    pub journal: i64,
+    /// In the topic of keys.
+    pub keys: i64,
+}
+
+/// What the follower tells.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// What has been read, judged and stored.
+    pub read: Offsets,
+    /// The highest epoch that any commit was of, taken or not.
+    pub epoch: Epoch,
+    /// How many commits came too late.
+    pub fenced: u64,
+    /// Why it reads no more.
+    pub failed: Option<Arc<str>>,
+}
+
+/// How long it waits for a record before it looks whether it shall end.
+const WAIT: Duration = Duration::from_millis(100);
+/// So many commits are on their way to the local journal at most.
+const STORING_MAX: usize = 8;
+/// How often it writes down how far it has read, in commits.
+const NOTE_EVERY: u64 = 256;
+
+pub struct Follower {
+    consumer: BaseConsumer,
+    topics: [String; 2],
+    local: Arc<SqliteJournal>,
+    writing: Writing,
+    progress: watch::Sender<Progress>,
+    head: Head,
+    next: Offsets,
+    storing: VecDeque<Storing>,
+    /// Commits that wait for the keys that were sent before them.
+    early: VecDeque<(Commit, i64)>,
+    unnoted: u64,
+}
+
+/// A taken commit on its way to the local journal.
+struct Storing {
+    head: Head,
+    hash: Hash,
+    appending: Appending,
+}
+
+impl Follower {
+    /// Goes on where the local journal says that it had come to.
+    pub fn new(
+        config: &ClientConfig,
+        topics: [String; 2],
+        local: Arc<SqliteJournal>,
+        writing: Writing,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Self, JournalError> {
+        let noted = local.noted()?;
+        let next: Offsets = noted.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+        let consumer: BaseConsumer = config
+            .clone()
+            .set("group.id", "none: what is read is noted in the local journal")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // What is not there any more must not be passed over.
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "50")
+            .create()
+            .map_err(kafka("cannot make a consumer"))?;
+        let mut list = TopicPartitionList::new();
+        for (topic, offset) in topics.iter().zip([next.journal, next.keys]) {
+            list.add_partition_offset(topic, 0, Offset::Offset(offset))
+                .map_err(kafka("cannot follow the journal"))?;
+        }
+        consumer.assign(&list).map_err(kafka("cannot follow the journal"))?;
+        let head = *local.head().borrow();
+        progress.send_modify(|it| (it.read, it.epoch) = (next, head.epoch));
+        let (storing, early) = (VecDeque::new(), VecDeque::new());
+        Ok(Self {
+            consumer,
+            topics,
+            local,
+            writing,
+            progress,
+            head,
+            next,
+            storing,
+            early,
+            unnoted: 0,
+        })
+    }
+
+    /// Reads until it is told to end, or until something is wrong.
+    pub fn run(mut self, ends: &AtomicBool) {
+        while !ends.load(Ordering::Relaxed) {
+            if let Err(error) = self.step() {
+                tracing::error!(%error, "the journal is followed no more");
+                let reason: Arc<str> = error.to_string().into();
+                self.progress.send_modify(|it| it.failed = Some(Arc::clone(&reason)));
+                self.writing.fail(&reason);
+                return;
+            }
+        }
+        if self.settle().is_ok() {
+            self.note();
+        }
+    }
+
+    fn step(&mut self) -> Result<(), JournalError> {
+        let wait = if self.storing.is_empty() { WAIT } else { Duration::ZERO };
+        let read = match self.consumer.poll(wait) {
+            Some(Ok(message)) => Some(Read::of(&message, &self.topics)?),
+            Some(Err(error)) => {
+                passing(error)?;
+                None
+            }
+            None => None,
+        };
+        match read {
+            Some(Read::Commit { commit, offset, keys }) => {
+                in_order("journal", self.next.journal, offset)?;
+                self.next.journal = offset + 1;
+                self.early.push_back((commit, keys));
+                self.take_early()?;
+                if self.storing.len() >= STORING_MAX {
+                    self.settle()?;
+                }
+            }
+            Some(Read::Key { id, bytes, offset }) => {
+                self.settle()?;
+                self.put_key(id, bytes)?;
+                self.next.keys = offset + 1;
+                self.take_early()?;
+                self.told();
+            }
+            None => self.settle()?,
+        }
+        Ok(())
+    }
+
+    /// Takes in the commits whose keys are here.
+    fn take_early(&mut self) -> Result<(), JournalError> {
+        while self.early.front().is_some_and(|(_, keys)| *keys <= self.next.keys) {
+            if let Some((commit, _)) = self.early.pop_front() {
+                self.judge(commit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, commit: Commit) -> Result<(), JournalError> {
+        if commit.number <= self.head.number {
+            self.settle()?; // So that the local journal knows them all.
+        }
+        let local = &self.local;
+        let hash_at = |number| Ok(local.head_at(number)?.map(|it| it.hash));
+        let verdict = judge::<JournalError>(&commit, &self.head, hash_at)?;
+        let (number, epoch, hash) = (commit.number, commit.epoch, commit.hash);
+        match verdict {
+            Verdict::Known => {}
+            Verdict::Fenced => {
+                tracing::warn!(%number, %epoch, "a commit came too late and does not count");
+                self.progress.send_modify(|it| {
+                    it.fenced += 1;
+                    it.epoch = it.epoch.max(epoch);
+                });
+                self.writing.lost(number, hash, self.head.epoch);
+            }
+            Verdict::Taken => {
+                self.head = commit.head();
+                let appending = self.local.append(Arc::new(commit), Vec::new());
+                self.storing.push_back(Storing { head: self.head, hash, appending });
+                self.unnoted += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything taken is stored, and tells so.
+    fn settle(&mut self) -> Result<(), JournalError> {
+        let some = !self.storing.is_empty();
+        while let Some(Storing { head, hash, appending }) = self.storing.pop_front() {
+            let ended = || JournalError::Closed("the local journal has ended".into());
+            appending.blocking_recv().map_err(|_| ended())??;
+            self.writing.taken(&head, hash);
+        }
+        if self.unnoted >= NOTE_EVERY {
+            self.note();
+        }
+        if some || self.progress.borrow().read != self.next {
+            self.told();
+        }
+        Ok(())
+    }
+
+    fn told(&self) {
+        let (read, epoch) = (self.next, self.head.epoch);
+        if self.early.is_empty() {
+            self.progress.send_modify(|it| {
+                it.read = read;
+                it.epoch = it.epoch.max(epoch);
+            });
+        }
+    }
+
+    /// Writes down how far it has read, behind the commits that it read. One that waits for keys
+    /// is read again.
+    fn note(&mut self) {
+        if self.early.is_empty() {
+            let text = serde_json::to_string(&self.next).expect("numbers are written");
+            let _ = self.local.note(text); // A journal that has failed says so when it appends.
+            self.unnoted = 0;
+        }
+    }
+
+    fn put_key(&self, id: String, bytes: Option<Vec<u8>>) -> Result<(), JournalError> {
+        match bytes {
+            Some(bytes) => self.local.ensure_key(WrappedKey { id, bytes }).map(drop),
+            None => self.local.destroy_key(&id),
+        }
+    }
+}
+
+/// A record, read.
+enum Read {
+    Commit { commit: Commit, offset: i64, keys: i64 },
+    Key { id: String, bytes: Option<Vec<u8>>, offset: i64 },
+}
+
+impl Read {
+    fn of(message: &BorrowedMessage<'_>, topics: &[String; 2]) -> Result<Self, JournalError> {
+        let offset = message.offset();
+        let bad = |reason: String| JournalError::Kafka {
+            doing: format!("the record at offset {offset} of {} cannot be read", message.topic()),
+            reason,
+        };
+        if message.topic() != topics[0] {
+            let id = message.key().and_then(|key| std::str::from_utf8(key).ok());
+            let id = id.ok_or_else(|| bad("its key is no text".into()))?.to_owned();
+            return Ok(Self::Key { id, bytes: message.payload().map(<[u8]>::to_vec), offset });
+        }
+        let keys = message.headers().and_then(|all| {
+            let header = all.iter().find(|header| header.key == KEYS_HEADER)?;
+            std::str::from_utf8(header.value?).ok()?.parse().ok()
+        });
+        let commit = record::decode(message.payload().unwrap_or_default()).map_err(bad)?;
+        Ok(Self::Commit { commit, offset, keys: keys.unwrap_or(0) })
+    }
+}
+
+/// Nothing between two commits may be missing from what was read.
+fn in_order(topic: &str, expected: i64, found: i64) -> Result<(), JournalError> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(JournalError::Kafka {
+            doing: format!("the {topic}'s topic has lost records"),
+            reason: format!("offset {expected} is missing; the next is {found}"),
+        }),
+    }
+}
+
+/// Errors that pass when brokers come back are waited out; others are not.
+fn passing(error: KafkaError) -> Result<(), JournalError> {
+    use RDKafkaErrorCode as Code;
+    let fatal = [
+        Code::AutoOffsetReset,
+        Code::OffsetOutOfRange,
+        Code::LogTruncation,
+        Code::Fatal,
+        Code::TopicAuthorizationFailed,
+        Code::InvalidMessage,
+        Code::BadMessage,
+    ];
+    match error.rdkafka_error_code() {
+        Some(code) if fatal.contains(&code) => Err(kafka("cannot follow the journal")(error)),
+        _ => {
+            tracing::debug!(%error, "the brokers do not answer");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The topics that a journal lies in: made where they are missing, checked where they are there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    types::RDKafkaErrorCode,
+};
+
+use crate::journal::JournalError;
+
+/// A topic, and what it must be like so that nothing in it is ever lost.
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub replication: i32,
+    /// Kafka's own names for its settings.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+impl Topic {
+    /// The journal's: a record a commit, for ever.
+    pub fn journal(prefix: &str, replication: i32) -> Self {
+        let settings = vec![
+            ("cleanup.policy", "delete".into()),
+            ("retention.ms", "-1".into()),
+            ("retention.bytes", "-1".into()),
+        ];
+        Self::new(format!("{prefix}.journal"), replication, settings)
+    }
+
+    /// The wrapped keys': of each the newest, and nothing of one that is destroyed for longer than a
+    /// day.
+    pub fn keys(prefix: &str, replication: i32) -> Self {
+        let settings = vec![
+            ("cleanup.policy", "compact".into()),
+            ("max.compaction.lag.ms", "86400000".into()),
+        ];
+        Self::new(format!("{prefix}.keys"), replication, settings)
+    }
+
+    /// A public one: a record a fact, for ever, in as many partitions as consumers may share.
+    pub fn public(topic: events::Topic, prefix: &str, replication: i32) -> Self {
+        let settings = vec![
+            ("cleanup.policy", "delete".into()),
+            ("retention.ms", "-1".into()),
+            ("retention.bytes", "-1".into()),
+        ];
+        let partitions = events::publish::PARTITIONS as i32;
+        Self { partitions, ..Self::new(topic.address(prefix), replication, settings) }
+    }
+
+    fn new(name: String, replication: i32, mut settings: Vec<(&'static str, String)>) -> Self {
+        // A record is acknowledged when so many brokers have it; with three, one may be away.
+        let insync = (replication - 1).max(1);
+        settings.push(("min.insync.replicas", insync.to_string()));
+        settings.push(("unclean.leader.election.enable", "false".into()));
+        // A commit of 512 KiB, and what lies around it.
+        settings.push(("max.message.bytes", (1024 * 1024).to_string()));
+        Self { name, partitions: 1, replication, settings }
+    }
+
+    /// What of a topic's settings could lose data, with the value wanted; nothing where all is well.
+    fn problems(&self, found: &BTreeMap<String, String>) -> Vec<String> {
+        let wrong = |(name, wanted): &(&'static str, String)| {
+            let is = found.get(*name).map_or("", String::as_str);
+            let number = |text: &str| text.parse::<i64>().unwrap_or(i64::MIN);
+            let holds = match *name {
+                "min.insync.replicas" | "max.message.bytes" => number(is) >= number(wanted),
+                "max.compaction.lag.ms" => number(is) <= number(wanted),
+                _ => is == wanted,
+            };
+            (!holds).then(|| format!("{name} is {is:?} and must be {wanted:?}"))
+        };
+        self.settings.iter().filter_map(wrong).collect()
+    }
+}
+
+/// Makes each topic that is missing, and checks each that is there.
+///
+/// # Errors
+/// When no broker answers, when a topic cannot be made, and when one is there that could lose data:
+/// with the settings' names and the values wanted.
+pub async fn prepare(config: &ClientConfig, topics: &[Topic]) -> Result<(), JournalError> {
+    let admin: AdminClient<DefaultClientContext> =
+        config.create().map_err(kafka("cannot reach the brokers"))?;
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_WITHIN));
+    for topic in topics {
+        let mut new = NewTopic::new(
+            &topic.name,
+            topic.partitions,
+            TopicReplication::Fixed(topic.replication),
+        );
+        for (name, value) in &topic.settings {
+            new = new.set(name, value);
+        }
+        let doing = || format!("cannot make the topic {}", topic.name);
+        let made = admin.create_topics([&new], &options).await.map_err(kafka(doing()))?;
+        match made.into_iter().next() {
+            Some(Ok(_)) => tracing::info!(topic = topic.name, "made a topic"),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => check(&admin, topic).await?,
+            Some(Err((_, code))) => {
+                return Err(JournalError::Kafka { doing: doing(), reason: code.to_string() });
+            }
+            None => return Err(JournalError::Kafka { doing: doing(), reason: "no answer".into() }),
+        }
+    }
+    Ok(())
+}
+
+async fn check(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &Topic,
+) -> Result<(), JournalError> {
+    let doing = || format!("cannot read the settings of the topic {}", topic.name);
+    let (partitions, replicas) = {
+        let asked = admin.inner().fetch_metadata(Some(&topic.name), ANSWER_WITHIN);
+        let metadata = asked.map_err(kafka(doing()))?;
+        let partitions = metadata.topics().first().map_or(&[][..], |it| it.partitions());
+        let replicas = partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0);
+        (partitions.len(), replicas)
+    };
+    let described = admin
+        .describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new())
+        .await
+        .map_err(kafka(doing()))?;
+    let entries = match described.into_iter().next() {
+        Some(Ok(resource)) => resource.entries,
+        Some(Err(code)) => {
+            return Err(JournalError::Kafka { doing: doing(), reason: code.to_string() });
+        }
+        None => Vec::new(),
+    };
+    let found = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    let mut problems = topic.problems(&found);
+    if partitions != topic.partitions as usize {
+        let wanted = topic.partitions;
+        problems.push(format!("it has {partitions} partitions and must have {wanted}"));
+    }
+    if replicas < topic.replication as usize {
+        let wanted = topic.replication;
+        problems.push(format!("it lies on {replicas} brokers and must lie on {wanted}"));
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => {
+            let doing = format!("the topic {} could lose what it holds", topic.name);
+            Err(JournalError::Kafka { doing, reason: problems.join("; ") })
+        }
+    }
+}
+
+/// Turns the client's errors into the journal's, for `map_err`.
+pub fn kafka(doing: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> JournalError {
+    let doing = doing.into();
+    move |error| JournalError::Kafka { doing, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_could_lose_data_are_named_with_the_value_wanted() {
+        let topic = Topic::journal("shop", 3);
+        let mut found: BTreeMap<String, String> =
+            topic.settings.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        assert!(topic.problems(&found).is_empty());
+        found.insert("min.insync.replicas".into(), "3".into());
+        found.insert("max.message.bytes".into(), "9000000".into());
+        assert!(topic.problems(&found).is_empty(), "more is no harm");
+        found.insert("min.insync.replicas".into(), "1".into());
+        found.insert("retention.ms".into(), "604800000".into());
+        let says = [
+            r#"retention.ms is "604800000" and must be "-1""#,
+            r#"min.insync.replicas is "1" and must be "2""#,
+        ];
+        assert_eq!(topic.problems(&found), says);
+    }
+}

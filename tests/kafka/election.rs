@@ -1,0 +1,108 @@
+//! Which node may try to write, and for how long it may say that nobody else does.
+
+use std::time::{Duration, Instant};
+
+use docket::{
+    cluster::Election,
+    journal::{KafkaJournal, kafka::Options},
+};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::{
+    client::PATIENCE,
+    support::kafka::{self, Cluster},
+};
+
+const SESSION: Duration = Duration::from_secs(2);
+
+fn options(brokers: &str, prefix: &str) -> Options {
+    let (brokers, prefix) = (brokers.to_owned(), prefix.to_owned());
+    Options { brokers, prefix, replication: 1, settings: Vec::new() }
+}
+
+/// Makes the journal's topic.
+async fn site(brokers: &str) -> Options {
+    let options = options(brokers, &kafka::prefix());
+    let folder = tempfile::tempdir().unwrap();
+    drop(KafkaJournal::open(folder.path(), &options).await.unwrap());
+    options
+}
+
+fn stand(site: &Options) -> Election {
+    Election::stand(&site.client(), &site.prefix, SESSION).unwrap()
+}
+
+async fn has_its_turn(node: &Election) {
+    let mut turn = node.turn();
+    tokio::time::timeout(PATIENCE, turn.wait_for(|mine| *mine)).await.unwrap().unwrap();
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How many nodes the coordinator knows, once all of them have agreed on whose turn it is.
+fn members(site: &Options) -> usize {
+    let asking: BaseConsumer = site.client().create().unwrap();
+    let group = format!("{}.writer", site.prefix);
+    let groups = asking.fetch_group_list(Some(&group), Duration::from_secs(10)).unwrap();
+    let stable = groups.groups().iter().filter(|it| it.state() == "Stable");
+    stable.map(|it| it.members().len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_turn_keeps_it_until_it_goes() {
+    let site = site(&kafka::bootstrap()).await;
+    let first = stand(&site);
+    has_its_turn(&first).await;
+    until("it may say that it alone writes", || first.lease().holds()).await;
+
+    let others = [stand(&site), stand(&site)];
+    until("three stand", || members(&site) == 3).await;
+    assert!(*first.turn().borrow(), "those who came later did not take its place");
+    assert!(first.lease().holds());
+    for other in &others {
+        assert!(!*other.turn().borrow() && !other.lease().holds());
+    }
+
+    let lease = first.lease();
+    drop(first);
+    assert!(!lease.holds(), "who has gone says nothing any more");
+    let mut turns = others.each_ref().map(Election::turn);
+    let [one, other] = &mut turns;
+    tokio::time::timeout(PATIENCE, async {
+        tokio::select! {
+            turn = one.wait_for(|mine| *mine) => drop(turn.unwrap()),
+            turn = other.wait_for(|mine| *mine) => drop(turn.unwrap()),
+        }
+    })
+    .await
+    .unwrap();
+    until("two stand", || members(&site) == 2).await;
+    let mine = others.iter().filter(|it| *it.turn().borrow()).count();
+    assert_eq!(mine, 1);
+    until("the new one may say that it alone writes", || {
+        others.iter().filter(|it| it.lease().holds()).count() == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_coordinator_the_lease_ends() {
+    let mut cluster = Cluster::start(1);
+    let site = site(&cluster.bootstrap()).await;
+    let node = stand(&site);
+    has_its_turn(&node).await;
+    until("it may say that it alone writes", || node.lease().holds()).await;
+    cluster.pause(0);
+    let begun = Instant::now();
+    until("it says nothing any more", || !node.lease().holds()).await;
+    // What was sent just before may have been known for half a session.
+    assert!(begun.elapsed() < SESSION, "{:?}", begun.elapsed());
+    cluster.resume(0);
+    until("it may say so again", || node.lease().holds()).await;
+}

@@ -1,0 +1,313 @@
+//! The journal on Kafka, as several nodes have it: all take the same commits, whoever writes.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use docket::journal::{
+    Appending, Journal, JournalError, KafkaJournal,
+    kafka::{Options, Progress},
+};
+use events::{
+    Channel, CommandId, Commit, CommitNumber, DecisionHeader, Epoch, Event, EventId, Head, Millis,
+    Position, Receipt, Recorded, RecordedDecision, Sku, StockAdded, StoreId, Subject, WrappedKey,
+};
+use rdkafka::{
+    admin::{AdminOptions, AlterConfig, ResourceSpecifier},
+    producer::FutureRecord,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{
+    client::{PATIENCE, admin, writer},
+    support::kafka,
+};
+
+/// One node's journal, and the folder of its copy.
+struct Node {
+    journal: Arc<KafkaJournal>,
+    folder: TempDir,
+}
+
+fn options(prefix: &str) -> Options {
+    Options {
+        brokers: kafka::bootstrap(),
+        prefix: prefix.to_owned(),
+        replication: 1,
+        settings: Vec::new(),
+    }
+}
+
+impl Node {
+    async fn open(prefix: &str) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), prefix).await
+    }
+
+    async fn on(folder: TempDir, prefix: &str) -> Self {
+        let journal = KafkaJournal::open(folder.path(), &options(prefix)).await.unwrap();
+        Self { journal: Arc::new(journal), folder }
+    }
+
+    /// Calls what blocks.
+    async fn block<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&KafkaJournal) -> T + Send + 'static,
+    ) -> T {
+        let journal = Arc::clone(&self.journal);
+        tokio::task::spawn_blocking(move || call(&journal)).await.unwrap()
+    }
+
+    async fn caught_up(&self) -> Head {
+        self.block(|journal| {
+            journal.catch_up(PATIENCE).unwrap();
+            *journal.head().borrow()
+        })
+        .await
+    }
+
+    /// Every commit it has, each checked against the one before.
+    async fn commits(&self) -> Vec<Commit> {
+        let commits = self.block(|it| it.read(CommitNumber(0), usize::MAX).unwrap()).await;
+        let mut head = Head::default();
+        for commit in &commits {
+            commit.continues(&head).unwrap();
+            head = commit.head();
+        }
+        commits
+    }
+
+    fn send(&self, commit: &Commit) -> Appending {
+        self.journal.append(Arc::new(commit.clone()), Vec::new())
+    }
+
+    async fn append(&self, commit: &Commit) -> Result<(), JournalError> {
+        self.send(commit).await.unwrap()
+    }
+
+    fn fenced(&self) -> u64 {
+        self.journal.progress().borrow().fenced
+    }
+
+    /// Ends, and gives the folder back.
+    fn close(self) -> TempDir {
+        let Self { journal, folder } = self;
+        drop(Arc::into_inner(journal).expect("nobody else has it"));
+        folder
+    }
+}
+
+/// A commit with so many decisions, of one event each.
+fn commit(head: &Head, epoch: u64, decisions: u64) -> Commit {
+    let first = head.position.0 + 1;
+    Commit::seal(head, Epoch(epoch), (first..first + decisions).map(decision).collect())
+}
+
+fn decision(position: u64) -> RecordedDecision {
+    let command = CommandId(Uuid::new_v4());
+    let (channel, store) = (Channel::new("test").unwrap(), StoreId::new("corner").unwrap());
+    let sku = Sku::new("tea").unwrap();
+    let (position, recorded_at) = (Position(position), Millis(1_700_000_000_000));
+    let recorded = Recorded {
+        position,
+        id: EventId { command, n: 0 },
+        subject: Subject::listing(&store, &sku),
+        recorded_at,
+        channel: channel.clone(),
+        event: Event::StockAdded(StockAdded { store, sku, quantity: 1 }),
+    };
+    let header = DecisionHeader {
+        command,
+        name: "add_stock".into(),
+        actor: "system".into(),
+        channel,
+        lifecycle: None,
+        correlation: None,
+        key: None,
+        receipt: Receipt { position, recorded_at, orders: Vec::new() },
+        events: 1,
+    };
+    RecordedDecision { header: header.to_json(), events: vec![recorded.to_json()] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_has_what_one_has_written() {
+    let prefix = kafka::prefix();
+    let (writer, other) = (Node::open(&prefix).await, Node::open(&prefix).await);
+    writer.journal.begin().unwrap();
+    let mut head = Head::default();
+    let (mut sent, mut answers) = (Vec::new(), Vec::new());
+    for n in 1..=60 {
+        let next = commit(&head, 1, 1 + n % 3);
+        head = next.head();
+        answers.push(writer.send(&next)); // Not waiting for the one before.
+        sent.push(next);
+    }
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(*writer.journal.head().borrow(), head, "what is acknowledged can be read");
+    assert_eq!(other.caught_up().await, head);
+    assert_eq!(writer.commits().await, sent);
+    assert_eq!(other.commits().await, sent);
+
+    // One that comes later, and one that goes on where it was.
+    let late = Node::open(&prefix).await;
+    assert_eq!(late.caught_up().await, head);
+    assert_eq!(late.commits().await, sent);
+    let folder = other.close();
+    let more = commit(&head, 1, 2);
+    writer.append(&more).await.unwrap();
+    let again = Node::on(folder, &prefix).await;
+    assert_eq!(*again.journal.head().borrow(), head, "it had this without reading it again");
+    assert_eq!(again.caught_up().await, more.head());
+    let progress: Progress = again.journal.progress().borrow().clone();
+    assert_eq!((progress.fenced, progress.failed), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_has_lost_its_place_acknowledges_nothing() {
+    let prefix = kafka::prefix();
+    let (old, new) = (Node::open(&prefix).await, Node::open(&prefix).await);
+    old.journal.begin().unwrap();
+    let first = commit(&Head::default(), 1, 1);
+    old.append(&first).await.unwrap();
+    assert_eq!(new.caught_up().await, first.head());
+    new.journal.begin().unwrap();
+    let opens = commit(&first.head(), 2, 1);
+    new.append(&opens).await.unwrap();
+
+    // The old one knows nothing of it, and has several on their way.
+    let beside = commit(&first.head(), 1, 2);
+    let behind = commit(&beside.head(), 1, 1);
+    let answers = [old.send(&beside), old.send(&behind)];
+    for answer in answers {
+        let error = answer.await.unwrap().unwrap_err();
+        assert!(matches!(error, JournalError::Fenced { epoch: Epoch(2), .. }), "{error}");
+    }
+    let error = old.append(&commit(&opens.head(), 1, 1)).await.unwrap_err();
+    assert!(matches!(error, JournalError::Fenced { .. }), "{error}");
+
+    let next = commit(&opens.head(), 2, 3);
+    new.append(&next).await.unwrap();
+    let chain = [first, opens, next];
+    for node in [&old, &new, &Node::open(&prefix).await] {
+        assert_eq!(node.caught_up().await, chain[2].head());
+        assert_eq!(node.commits().await, chain);
+        assert!(node.fenced() >= 1, "what came too late is counted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_open_at_once_the_log_says_who_writes() {
+    let prefix = kafka::prefix();
+    let nodes = [Node::open(&prefix).await, Node::open(&prefix).await];
+    let mut head = Head::default();
+    for epoch in 1..=10 {
+        for node in &nodes {
+            assert_eq!(node.caught_up().await, head);
+            node.journal.begin().unwrap();
+        }
+        let opens = [commit(&head, epoch, 1), commit(&head, epoch, 2)];
+        let answers = [nodes[0].send(&opens[0]), nodes[1].send(&opens[1])];
+        let [one, other] = answers;
+        let answers = [one.await.unwrap(), other.await.unwrap()];
+        let won = match &answers {
+            [Ok(()), Err(JournalError::Fenced { .. })] => 0,
+            [Err(JournalError::Fenced { .. }), Ok(())] => 1,
+            other => panic!("{other:?}"),
+        };
+        head = opens[won].head();
+    }
+    let chain = nodes[0].commits().await;
+    assert_eq!(chain.len(), 10);
+    assert_eq!(nodes[1].caught_up().await, head);
+    assert_eq!(nodes[1].commits().await, chain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_everywhere_before_what_it_sealed_and_gone_everywhere() {
+    let prefix = kafka::prefix();
+    let (writer, other) = (Node::open(&prefix).await, Node::open(&prefix).await);
+    writer.journal.begin().unwrap();
+    let key = |id: &str, byte: u8| WrappedKey { id: id.to_owned(), bytes: vec![byte; 60] };
+    let mut head = Head::default();
+    let mut heads = other.journal.head();
+    for n in 1..=20 {
+        let next = commit(&head, 1, 1);
+        head = next.head();
+        let id = format!("account/{n}");
+        let appending = writer.journal.append(Arc::new(next), vec![key(&id, n)]);
+        heads.wait_for(|it| it.number >= head.number).await.unwrap();
+        let found = other.block(move |it| it.wrapped_key(&id).unwrap()).await;
+        assert_eq!(found.unwrap().bytes, [n; 60]);
+        appending.await.unwrap().unwrap();
+    }
+    // Of two nodes that make a key of the site's own, both use the same.
+    let one = writer.block(move |it| it.ensure_key(key("ring/a", 101)).unwrap()).await;
+    let same = other.block(move |it| it.ensure_key(key("ring/a", 102)).unwrap()).await;
+    assert_eq!(same, one);
+
+    writer.block(|it| it.destroy_key("account/7")).await.unwrap();
+    other.caught_up().await;
+    let late = Node::open(&prefix).await;
+    late.caught_up().await;
+    for node in [&writer, &other, &late] {
+        let keys = ["account/6", "account/7", "ring/a"];
+        let found = node.block(move |it| keys.map(|id| it.wrapped_key(id).unwrap())).await;
+        let found = found.map(|it| it.map(|key| key.bytes[0]));
+        assert_eq!(found, [Some(6), None, Some(101)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_nobody_should_have_written_stops_its_readers() {
+    let prefix = kafka::prefix();
+    let node = Node::open(&prefix).await;
+    node.journal.begin().unwrap();
+    let first = commit(&Head::default(), 1, 1);
+    node.append(&first).await.unwrap();
+    let client = writer(&kafka::bootstrap(), PATIENCE, &[]);
+    let topic = format!("{prefix}.journal");
+    let record = FutureRecord::<(), _>::to(&topic).partition(0).payload("no commit");
+    client.send(record, PATIENCE).await.unwrap();
+    let mut progress = node.journal.progress();
+    let stopped = progress.wait_for(|it| it.failed.is_some());
+    let stopped = tokio::time::timeout(PATIENCE, stopped).await.unwrap().unwrap().clone();
+    let says = format!("the record at offset 1 of {topic} cannot be read: expected ident");
+    assert!(stopped.failed.as_deref().unwrap().starts_with(&says), "{stopped:?}");
+    let error = node.append(&commit(&first.head(), 1, 1)).await.unwrap_err();
+    assert!(matches!(error, JournalError::Closed(_)), "{error}");
+    assert_eq!(node.commits().await, [first], "what was there stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_could_lose_its_records_is_refused() {
+    let prefix = kafka::prefix();
+    drop(Node::open(&prefix).await);
+    let topic = format!("{prefix}.journal");
+    let admin = admin(&kafka::bootstrap());
+    let settings = BTreeMap::from([
+        ("retention.ms", "604800000"),
+        ("unclean.leader.election.enable", "true"),
+        ("max.message.bytes", "1048576"),
+    ]);
+    let mut change = AlterConfig::new(ResourceSpecifier::Topic(&topic));
+    for (name, value) in settings {
+        change = change.set(name, value);
+    }
+    admin.alter_configs([&change], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut refused = String::new();
+    // The broker takes a moment to say what it was told.
+    for _ in 0..100 {
+        match KafkaJournal::open(folder.path(), &options(&prefix)).await {
+            Err(error) => {
+                refused = error.to_string();
+                break;
+            }
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    let says = "could lose what it holds: retention.ms is \"604800000\" and must be \"-1\"; \
+                unclean.leader.election.enable is \"true\" and must be \"false\"";
+    assert_eq!(refused, format!("the topic {topic} {says}"));
+}
