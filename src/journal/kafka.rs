@@ -245,7 +245,7 @@ impl Journal for KafkaJournal {
     fn append(&self, commit: Arc<Commit>, keys: Vec<WrappedKey>) -> Appending {
         let sender = self.writing.sender().clone();
         match sender {
-            Some(sender) => sender.append(&commit, &keys),
+            Some(sender) => sender.append(commit, keys),
             None => {
                 let (answer, appending) = oneshot::channel();
                 let closed = JournalError::Closed("this node does not write".into());

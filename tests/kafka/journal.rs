@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     client::{PATIENCE, admin, writer},
-    support::kafka,
+    support::kafka::{self, Cluster},
 };
 
 /// One node's journal, and the folder of its copy.
@@ -29,12 +29,11 @@ struct Node {
 }
 
 fn options(prefix: &str) -> Options {
-    Options {
-        brokers: kafka::bootstrap(),
-        prefix: prefix.to_owned(),
-        replication: 1,
-        settings: Vec::new(),
-    }
+    options_on(kafka::bootstrap(), prefix)
+}
+
+fn options_on(brokers: String, prefix: &str) -> Options {
+    Options { brokers, prefix: prefix.to_owned(), replication: 1, settings: Vec::new() }
 }
 
 impl Node {
@@ -43,7 +42,11 @@ impl Node {
     }
 
     async fn on(folder: TempDir, prefix: &str) -> Self {
-        let journal = KafkaJournal::open(folder.path(), &options(prefix)).await.unwrap();
+        Self::with(folder, &options(prefix)).await
+    }
+
+    async fn with(folder: TempDir, options: &Options) -> Self {
+        let journal = KafkaJournal::open(folder.path(), options).await.unwrap();
         Self { journal: Arc::new(journal), folder }
     }
 
@@ -256,6 +259,32 @@ async fn a_key_is_everywhere_before_what_it_sealed_and_gone_everywhere() {
         let found = found.map(|it| it.map(|key| key.bytes[0]));
         assert_eq!(found, [Some(6), None, Some(101)]);
     }
+}
+
+/// On one thread: were it to wait for the broker, nobody would wake that.
+#[tokio::test]
+async fn what_is_appended_waits_for_a_broker_that_hangs_and_its_caller_does_not() {
+    let mut cluster = Cluster::start(1);
+    let site = options_on(cluster.bootstrap(), &kafka::prefix());
+    let node = Node::with(tempfile::tempdir().unwrap(), &site).await;
+    node.journal.begin().unwrap();
+    let first = commit(&Head::default(), 1, 1);
+    node.append(&first).await.unwrap();
+    cluster.pause(0);
+    let (second, key) =
+        (commit(&first.head(), 1, 1), WrappedKey { id: "account/1".into(), bytes: vec![1] });
+    let third = commit(&second.head(), 1, 1);
+    let mut answers = [
+        node.journal.append(Arc::new(second.clone()), vec![key]),
+        node.journal.append(Arc::new(third.clone()), Vec::new()),
+    ];
+    assert!(answers.iter_mut().all(|it| it.try_recv().is_err()), "nothing of it is durable");
+    cluster.resume(0);
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(node.commits().await, [first, second, third]);
+    node.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

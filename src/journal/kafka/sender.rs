@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -11,7 +12,10 @@ use events::{Commit, CommitNumber, Epoch, Hash, WrappedKey};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _,
     message::{DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer},
+    producer::{
+        BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, PurgeConfig,
+        ThreadedProducer,
+    },
 };
 use tokio::sync::oneshot;
 
@@ -26,12 +30,14 @@ const KEY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Sender(Arc<Shared>);
 
 struct Shared {
-    producer: ThreadedProducer<Waits>,
+    orders: mpsc::Sender<Order>,
     waits: Waits,
-    journal: String,
-    keys: String,
-    /// Held while a commit and its keys are sent, so that commits leave in their order.
-    sending: Mutex<()>,
+}
+
+/// What the sender's thread is asked to do. It alone waits for brokers.
+enum Order {
+    Commit { commit: Arc<Commit>, wrapped: Vec<WrappedKey> },
+    Key { id: String, bytes: Option<Vec<u8>>, answer: mpsc::SyncSender<Result<i64, JournalError>> },
 }
 
 /// Commits that wait to be acknowledged, in their order.
@@ -101,53 +107,47 @@ impl Sender {
             .create_with_context(waits.clone())
             .map_err(kafka("cannot make a producer"))?;
         let (journal, keys) = (journal.to_owned(), keys.to_owned());
-        Ok(Self(Arc::new(Shared { producer, waits, journal, keys, sending: Mutex::default() })))
+        let line = Line { producer, journal, keys };
+        let (orders, queue) = mpsc::channel();
+        let failed = waits.clone();
+        thread::Builder::new()
+            .name("journal sender".into())
+            .spawn(move || line.run(&queue, &failed))
+            .map_err(|source| JournalError::Io {
+                doing: "cannot start the journal's sender".into(),
+                source,
+            })?;
+        Ok(Self(Arc::new(Shared { orders, waits })))
     }
 
-    /// Sends a commit behind those sent before. `hash` is what the follower will know it by.
-    pub fn append(&self, commit: &Commit, wrapped: &[WrappedKey]) -> Appending {
+    /// Sends a commit behind those sent before, and before it the keys that it uses first. Does not
+    /// block.
+    pub fn append(&self, commit: Arc<Commit>, wrapped: Vec<WrappedKey>) -> Appending {
         let (answer, appending) = oneshot::channel();
-        let _sending = locked(&self.0.sending);
         let (number, hash) = (commit.number, commit.hash);
-        let wait = Wait { number, hash, delivered: false, taken: false, answer };
-        if self.0.waits.add(wait)
-            && let Err(error) = self.send(commit, wrapped)
-        {
-            self.fail(error.to_string());
+        let mut waiting = locked(&self.0.waits.0);
+        match waiting.failed.clone() {
+            Some(failure) => drop(answer.send(Err(failure.into()))),
+            None => {
+                let wait = Wait { number, hash, delivered: false, taken: false, answer };
+                waiting.commits.push_back(wait);
+                let order = Order::Commit { commit, wrapped };
+                if self.0.orders.send(order).is_err() {
+                    waiting.fail(Failure::Other("the journal's sender has ended".into()));
+                }
+            }
         }
         appending
     }
 
-    fn send(&self, commit: &Commit, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
-        let after = wrapped.iter().map(|key| self.put_key(&key.id, Some(&key.bytes)));
-        let after: Result<Vec<i64>, _> = after.collect();
-        let after = after?.into_iter().max().map_or(0, |newest| newest + 1);
-        let (value, after) = (record::encode(commit), after.to_string());
-        let record: BaseRecord<'_, (), _, _> =
-            BaseRecord::with_opaque_to(&self.0.journal, Box::new(Sent::Commit(commit.number)))
-                .partition(0)
-                .headers(
-                    OwnedHeaders::new().insert(Header { key: KEYS_HEADER, value: Some(&after) }),
-                )
-                .payload(&value);
-        let doing = || format!("cannot send commit {}", commit.number);
-        self.0.producer.send(record).map_err(|(error, _)| kafka(doing())(error))
-    }
-
-    /// Sends a key, or that it is destroyed, and waits until the brokers have that; gives its offset.
+    /// Sends a key, or that it is destroyed, and waits until the brokers have that; gives its
+    /// offset. Blocks.
     pub fn put_key(&self, id: &str, bytes: Option<&[u8]>) -> Result<i64, JournalError> {
-        let doing = || format!("cannot store the key {id}");
         let (answer, answered) = mpsc::sync_channel(1);
-        let mut record = BaseRecord::with_opaque_to(&self.0.keys, Box::new(Sent::Key(answer)))
-            .partition(0)
-            .key(id);
-        if let Some(bytes) = bytes {
-            record = record.payload(bytes);
-        }
-        self.0.producer.send(record).map_err(|(error, _)| kafka(doing())(error))?;
-        let answer = answered.recv_timeout(KEY_WITHIN);
-        let answer = answer.unwrap_or_else(|_| Err("no broker answers".into()));
-        answer.map_err(|reason| JournalError::Kafka { doing: doing(), reason })
+        let (id, bytes) = (id.to_owned(), bytes.map(<[u8]>::to_vec));
+        let ended = || JournalError::Closed("the journal's sender has ended".into());
+        self.0.orders.send(Order::Key { id, bytes, answer }).map_err(|_| ended())?;
+        answered.recv().unwrap_or_else(|_| Err(ended()))
     }
 
     /// The follower has stored a commit that the log has in this place.
@@ -181,22 +181,70 @@ impl Sender {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.waits.fail(Failure::Other("this node writes no more".into()));
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    }
+}
+
+/// The line to the brokers.
+struct Line {
+    producer: ThreadedProducer<Waits>,
+    journal: String,
+    keys: String,
+}
+
+impl Line {
+    /// Sends what is asked for, in order, until nobody asks any more; then forgets what is not sent.
+    fn run(self, queue: &mpsc::Receiver<Order>, waits: &Waits) {
+        while let Ok(order) = queue.recv() {
+            match order {
+                Order::Commit { commit, wrapped } => {
+                    // What failed before leaves no place for those behind it.
+                    if !waits.have_failed()
+                        && let Err(error) = self.commit(&commit, &wrapped)
+                    {
+                        waits.fail(Failure::Other(error.to_string()));
+                    }
+                }
+                Order::Key { id, bytes, answer } => {
+                    // Whoever asked may have gone away.
+                    let _ = answer.send(self.key(&id, bytes.as_deref()));
+                }
+            }
+        }
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+
+    fn commit(&self, commit: &Commit, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
+        let after = wrapped.iter().map(|key| self.key(&key.id, Some(&key.bytes)));
+        let after: Result<Vec<i64>, _> = after.collect();
+        let after = after?.into_iter().max().map_or(0, |newest| newest + 1);
+        let (value, after) = (record::encode(commit), after.to_string());
+        let sent = Box::new(Sent::Commit(commit.number));
+        let record: BaseRecord<'_, (), _, _> = BaseRecord::with_opaque_to(&self.journal, sent)
+            .partition(0)
+            .headers(OwnedHeaders::new().insert(Header { key: KEYS_HEADER, value: Some(&after) }))
+            .payload(&value);
+        let doing = || format!("cannot send commit {}", commit.number);
+        self.producer.send(record).map_err(|(error, _)| kafka(doing())(error))
+    }
+
+    fn key(&self, id: &str, bytes: Option<&[u8]>) -> Result<i64, JournalError> {
+        let doing = || format!("cannot store the key {id}");
+        let (answer, answered) = mpsc::sync_channel(1);
+        let sent = Box::new(Sent::Key(answer));
+        let mut record = BaseRecord::with_opaque_to(&self.keys, sent).partition(0).key(id);
+        if let Some(bytes) = bytes {
+            record = record.payload(bytes);
+        }
+        self.producer.send(record).map_err(|(error, _)| kafka(doing())(error))?;
+        let answer = answered.recv_timeout(KEY_WITHIN);
+        let answer = answer.unwrap_or_else(|_| Err("no broker answers".into()));
+        answer.map_err(|reason| JournalError::Kafka { doing: doing(), reason })
     }
 }
 
 impl Waits {
-    /// Whether it waits; otherwise it was answered.
-    fn add(&self, wait: Wait) -> bool {
-        let mut waiting = locked(&self.0);
-        match waiting.failed.clone() {
-            Some(failure) => drop(wait.answer.send(Err(failure.into()))),
-            None => {
-                waiting.commits.push_back(wait);
-                return true;
-            }
-        }
-        false
+    fn have_failed(&self) -> bool {
+        locked(&self.0).failed.is_some()
     }
 
     fn change(&self, number: CommitNumber, change: impl FnOnce(&mut Wait)) {

@@ -1,6 +1,9 @@
 //! The topics that a journal lies in: made where they are missing, checked where they are there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig,
@@ -21,6 +24,8 @@ pub struct Topic {
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// How long to wait before a topic is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Topic {
     /// The journal's: a record a commit, for ever.
@@ -64,10 +69,10 @@ impl Topic {
         Self { name, partitions: 1, replication, settings }
     }
 
-    /// What of a topic's settings could lose data, with the value wanted; nothing where all is well.
-    fn problems(&self, found: &BTreeMap<String, String>) -> Vec<String> {
+    /// What of a topic could lose data, with the value wanted; nothing where all is well.
+    fn problems(&self, found: &Found) -> Vec<String> {
         let wrong = |(name, wanted): &(&'static str, String)| {
-            let is = found.get(*name).map_or("", String::as_str);
+            let is = found.settings.get(*name).map_or("", String::as_str);
             let number = |text: &str| text.parse::<i64>().unwrap_or(i64::MIN);
             let holds = match *name {
                 "min.insync.replicas" | "max.message.bytes" => number(is) >= number(wanted),
@@ -76,8 +81,25 @@ impl Topic {
             };
             (!holds).then(|| format!("{name} is {is:?} and must be {wanted:?}"))
         };
-        self.settings.iter().filter_map(wrong).collect()
+        let mut problems: Vec<_> = self.settings.iter().filter_map(wrong).collect();
+        if found.partitions != self.partitions as usize {
+            let (is, wanted) = (found.partitions, self.partitions);
+            problems.push(format!("it has {is} partitions and must have {wanted}"));
+        }
+        if found.replication < self.replication as usize {
+            let (is, wanted) = (found.replication, self.replication);
+            problems.push(format!("it lies on {is} brokers and must lie on {wanted}"));
+        }
+        problems
     }
+}
+
+/// What a topic is like.
+struct Found {
+    partitions: usize,
+    /// On how many brokers each partition lies, at least.
+    replication: usize,
+    settings: BTreeMap<String, String>,
 }
 
 /// Makes each topic that is missing, and checks each that is there.
@@ -116,35 +138,19 @@ async fn check(
     admin: &AdminClient<DefaultClientContext>,
     topic: &Topic,
 ) -> Result<(), JournalError> {
-    let doing = || format!("cannot read the settings of the topic {}", topic.name);
-    let (partitions, replicas) = {
-        let asked = admin.inner().fetch_metadata(Some(&topic.name), ANSWER_WITHIN);
-        let metadata = asked.map_err(kafka(doing()))?;
-        let partitions = metadata.topics().first().map_or(&[][..], |it| it.partitions());
-        let replicas = partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0);
-        (partitions.len(), replicas)
-    };
-    let described = admin
-        .describe_configs([&ResourceSpecifier::Topic(&topic.name)], &AdminOptions::new())
-        .await
-        .map_err(kafka(doing()))?;
-    let entries = match described.into_iter().next() {
-        Some(Ok(resource)) => resource.entries,
-        Some(Err(code)) => {
-            return Err(JournalError::Kafka { doing: doing(), reason: code.to_string() });
+    let until = Instant::now() + ANSWER_WITHIN;
+    // One that another node has just made is not known to every broker at once.
+    let found = loop {
+        match look(admin, topic).await? {
+            Some(found) => break found,
+            None if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+            None => {
+                let doing = format!("cannot read the settings of the topic {}", topic.name);
+                return Err(JournalError::Kafka { doing, reason: "no broker has it".into() });
+            }
         }
-        None => Vec::new(),
     };
-    let found = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
-    let mut problems = topic.problems(&found);
-    if partitions != topic.partitions as usize {
-        let wanted = topic.partitions;
-        problems.push(format!("it has {partitions} partitions and must have {wanted}"));
-    }
-    if replicas < topic.replication as usize {
-        let wanted = topic.replication;
-        problems.push(format!("it lies on {replicas} brokers and must lie on {wanted}"));
-    }
+    let problems = topic.problems(&found);
     match problems.is_empty() {
         true => Ok(()),
         false => {
@@ -152,6 +158,34 @@ async fn check(
             Err(JournalError::Kafka { doing, reason: problems.join("; ") })
         }
     }
+}
+
+/// What a topic is like; nothing where the brokers that are asked do not know it.
+async fn look(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &Topic,
+) -> Result<Option<Found>, JournalError> {
+    let doing = || format!("cannot read the settings of the topic {}", topic.name);
+    let (partitions, replication) = {
+        let asked = admin.inner().fetch_metadata(Some(&topic.name), ANSWER_WITHIN);
+        let metadata = asked.map_err(kafka(doing()))?;
+        let partitions = metadata.topics().first().map_or(&[][..], |it| it.partitions());
+        let replicas = partitions.iter().map(|it| it.replicas().len()).min().unwrap_or(0);
+        (partitions.len(), replicas)
+    };
+    let resource = ResourceSpecifier::Topic(&topic.name);
+    let described = admin.describe_configs([&resource], &AdminOptions::new()).await;
+    let entries = match described.map_err(kafka(doing()))?.into_iter().next() {
+        Some(Ok(resource)) => resource.entries,
+        Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) | None => return Ok(None),
+        Some(Err(code)) => {
+            return Err(JournalError::Kafka { doing: doing(), reason: code.to_string() });
+        }
+    };
+    let settings: BTreeMap<_, _> =
+        entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    let known = partitions > 0 && !settings.is_empty();
+    Ok(known.then_some(Found { partitions, replication, settings }))
 }
 
 /// Turns the client's errors into the journal's, for `map_err`.
@@ -167,18 +201,23 @@ mod tests {
     #[test]
     fn settings_that_could_lose_data_are_named_with_the_value_wanted() {
         let topic = Topic::journal("shop", 3);
-        let mut found: BTreeMap<String, String> =
+        let settings =
             topic.settings.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        let mut found = Found { partitions: 1, replication: 3, settings };
         assert!(topic.problems(&found).is_empty());
-        found.insert("min.insync.replicas".into(), "3".into());
-        found.insert("max.message.bytes".into(), "9000000".into());
-        assert!(topic.problems(&found).is_empty(), "more is no harm");
-        found.insert("min.insync.replicas".into(), "1".into());
-        found.insert("retention.ms".into(), "604800000".into());
-        let says = [
-            r#"retention.ms is "604800000" and must be "-1""#,
-            r#"min.insync.replicas is "1" and must be "2""#,
-        ];
-        assert_eq!(topic.problems(&found), says);
+        let mut set = |name: &str, value: &str| {
+            found.settings.insert(name.into(), value.into());
+            topic.problems(&found)
+        };
+        assert!(set("max.message.bytes", "9000000").is_empty(), "more is no harm");
+        assert!(set("min.insync.replicas", "3").is_empty());
+        let insync = r#"min.insync.replicas is "1" and must be "2""#;
+        assert_eq!(set("min.insync.replicas", "1"), [insync]);
+        let retention = r#"retention.ms is "604800000" and must be "-1""#;
+        assert_eq!(set("retention.ms", "604800000"), [retention, insync]);
+        (found.partitions, found.replication) = (2, 1);
+        let says =
+            ["it has 2 partitions and must have 1", "it lies on 1 brokers and must lie on 3"];
+        assert_eq!(topic.problems(&found)[2..], says);
     }
 }
