@@ -35,6 +35,7 @@ mod decider;
 mod finished;
 mod measure;
 mod replay;
+mod standby;
 mod time;
 mod writer;
 
@@ -45,6 +46,7 @@ pub use measure::{describe_metrics, world_sizes};
 use time::Time;
 
 pub use replay::{ReplayError, replay};
+pub use standby::Standby;
 
 /// A clock that is further behind the newest event is worth a word, in milliseconds.
 const BEHIND_MS_MAX: i64 = 60_000;
@@ -233,15 +235,21 @@ pub fn start(
 pub fn start_with(
     journal: Arc<dyn Journal>,
     options: Options,
-    mut see: impl FnMut(&Recorded),
+    see: impl FnMut(&Recorded),
 ) -> Result<(Handle, Running), ReplayError> {
-    let credentials = Arc::new(Credentials::default());
-    let mut recorded_at = Millis(0);
-    let (world, head) = replay::replay_with(journal.as_ref(), |recorded| {
-        recorded_at = recorded.recorded_at;
-        credentials.apply(recorded);
-        see(recorded);
-    })?;
+    let mut standby = Standby::default();
+    standby.catch_up(journal.as_ref(), see)?;
+    Ok(start_from(standby, journal, options))
+}
+
+/// Starts the engine from where a standby has come to, which must be the journal's end. Call it
+/// inside a runtime.
+pub fn start_from(
+    standby: Standby,
+    journal: Arc<dyn Journal>,
+    options: Options,
+) -> (Handle, Running) {
+    let Standby { world, head, recorded_at, credentials } = standby;
     let time = Arc::new(Time::new(Arc::clone(&options.clock), recorded_at));
     if time.behind_ms() > BEHIND_MS_MAX {
         let seconds = time.behind_ms() / 1000;
@@ -264,7 +272,7 @@ pub fn start_with(
         answer_within,
     };
     let task = tokio::spawn(writer.run(waiting, stopped));
-    Ok((handle, Running { task, state, stop }))
+    (handle, Running { task, state, stop })
 }
 
 impl Handle {

@@ -50,27 +50,31 @@ pub enum ReplayError {
 
 /// Folds the whole journal, checking every commit against the one before.
 pub fn replay(journal: &dyn Journal) -> Result<(World, Head), ReplayError> {
-    replay_with(journal, |_| {})
+    let (mut world, mut head) = (World::default(), Head::default());
+    follow(journal, &mut world, &mut head, |_| {})?;
+    Ok((world, head))
 }
 
-/// Folds the whole journal, and shows each event to somebody else on the way. Another thread reads,
-/// checks and decodes ahead of it.
-pub(super) fn replay_with(
+/// Folds what the journal holds behind `head`, to its end, and shows each event to somebody else on
+/// the way. Another thread reads, checks and decodes ahead of it. After an error the world stands
+/// somewhere behind the head, and is of no use any more.
+pub(super) fn follow(
     journal: &dyn Journal,
+    world: &mut World,
+    head: &mut Head,
     mut see: impl FnMut(&Recorded),
-) -> Result<(World, Head), ReplayError> {
-    let mut world = World::default();
-    let mut head = Head::default();
+) -> Result<(), ReplayError> {
     let newest = journal.head().borrow().position;
     let mut told = Instant::now();
     let (slices, read) = mpsc::sync_channel(SLICES_AHEAD);
+    let begin = *head;
     thread::scope(|scope| {
-        scope.spawn(|| read_ahead(journal, slices));
+        scope.spawn(|| read_ahead(journal, begin, slices));
         for slice in read {
             let Slice { decisions, ends } = slice?;
             for (header, events) in decisions {
                 for recorded in events {
-                    if let Some(missing) = missing(&world, &recorded) {
+                    if let Some(missing) = missing(world, &recorded) {
                         world.recall(read_back(journal, &missing)?);
                     }
                     world.apply(&recorded);
@@ -78,13 +82,13 @@ pub(super) fn replay_with(
                 }
                 world.keys.evolve(&header);
             }
-            head = ends;
+            *head = ends;
             if told.elapsed() >= PROGRESS_EVERY {
                 told = Instant::now();
                 tracing::info!(events = head.position.0, of = newest.0, "replaying the journal");
             }
         }
-        Ok((world, head))
+        Ok(())
     })
 }
 
@@ -97,9 +101,12 @@ struct Slice {
     ends: Head,
 }
 
-/// Reads the whole journal, to its end, to the first error, or until nobody wants more.
-fn read_ahead(journal: &dyn Journal, slices: mpsc::SyncSender<Result<Slice, ReplayError>>) {
-    let mut head = Head::default();
+/// Reads what is behind `head`, to the journal's end, to the first error, or until nobody wants more.
+fn read_ahead(
+    journal: &dyn Journal,
+    mut head: Head,
+    slices: mpsc::SyncSender<Result<Slice, ReplayError>>,
+) {
     loop {
         let slice = read_slice(journal, &head);
         match &slice {

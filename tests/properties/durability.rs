@@ -22,8 +22,8 @@ use super::{
     books::Books,
     given::begin,
     site::{
-        Answer, BEGIN, Everything, Site, cases, cny, command, decisions, idle, in_each_channel,
-        keyed, paused, place, sku, somebody, store,
+        Answer, BEGIN, Everything, Site, cases, channel, cny, command, decisions, idle,
+        in_each_channel, keyed, paused, place, sku, somebody, store,
     },
     steps::{Step, beginning, opening, steps},
 };
@@ -108,6 +108,43 @@ fn a_refusal_waits_for_what_waits_itself() {
         two.open();
         placed.await.unwrap().unwrap();
         assert_eq!(late.await.unwrap(), short());
+    });
+}
+
+/// Somebody who keeps up with the journal while another writes goes on as the writer itself would.
+#[test]
+fn a_standby_goes_on_where_the_writer_ends() {
+    in_each_channel(async || {
+        let site = Site::new(|_| {}).await;
+        let mut standby = engine::Standby::default();
+        let mut shown = Vec::new();
+        let mut keep_up = |standby: &mut engine::Standby, site: &Site| {
+            standby.catch_up(site.journal.as_ref(), |it| shown.push(it.position.0)).unwrap();
+            assert_eq!(standby.head(), site.head());
+        };
+        keep_up(&mut standby, &site);
+        let (seller, buyer) = site.shop(&[5], 20_000).await;
+        keep_up(&mut standby, &site);
+        let (order, action) = place(&[(0, 2)]);
+        site.give(command(somebody(buyer), action)).await.unwrap();
+        keep_up(&mut standby, &site);
+        keep_up(&mut standby, &site); // Nothing is taken in twice.
+        assert!(standby.credentials().account(buyer).is_some());
+
+        let (journal, end, now) = (site.journal.clone(), site.head(), site.clock.now());
+        let expected = site.stop().await.unwrap();
+        assert_eq!(shown, Vec::from_iter(1..=end.position.0));
+        let journal = Arc::new(MemoryJournal::from_store(journal.store()));
+        let options = engine::Options { clock: Arc::new(move || now), ..Default::default() };
+        let (engine, running) = engine::start_from(standby, journal, options);
+        let more = Action::AddStock { store: store(0), sku: sku(0), quantity: 1 };
+        engine.submit(Request::new(command(somebody(seller), more))).await.unwrap();
+        let mut world = running.shut_down().await.unwrap();
+        let there = world.channels.get_mut(&channel()).unwrap();
+        let listings = &mut there.stores.get_mut(&store(0)).unwrap().listings;
+        listings.get_mut(&sku(0)).unwrap().shelf -= 1; // And in all else it is the same.
+        assert!(world.orders.contains_key(&order));
+        assert_eq!(world, expected);
     });
 }
 
