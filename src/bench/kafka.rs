@@ -33,6 +33,8 @@ const BUYERS: u32 = 64;
 const COMMITS_MAX: u64 = 10_000;
 /// How long a transaction may take to be committed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the topics may take to go.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Measures each size of commit: the journal, and a transaction a commit.
 ///
@@ -50,8 +52,10 @@ pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
     let topics: Vec<_> = options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-    admin.delete_topics(&topics, &AdminOptions::new()).await?;
-    measured
+    let patience = AdminOptions::new().request_timeout(Some(REMOVED_WITHIN));
+    let removed = admin.delete_topics(&topics, &patience).await;
+    measured?;
+    removed.context("cannot take away the topics that were made").map(drop)
 }
 
 async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::Result<()> {

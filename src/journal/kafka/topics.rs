@@ -110,7 +110,7 @@ struct Found {
 pub async fn prepare(config: &ClientConfig, topics: &[Topic]) -> Result<(), JournalError> {
     let admin: AdminClient<DefaultClientContext> =
         config.create().map_err(kafka("cannot reach the brokers"))?;
-    let options = AdminOptions::new().operation_timeout(Some(ANSWER_WITHIN));
+    let options = patience();
     for topic in topics {
         let mut new = NewTopic::new(
             &topic.name,
@@ -174,7 +174,7 @@ async fn look(
         (partitions.len(), replicas)
     };
     let resource = ResourceSpecifier::Topic(&topic.name);
-    let described = admin.describe_configs([&resource], &AdminOptions::new()).await;
+    let described = admin.describe_configs([&resource], &patience()).await;
     let entries = match described.map_err(kafka(doing()))?.into_iter().next() {
         Some(Ok(resource)) => resource.entries,
         Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) | None => return Ok(None),
@@ -186,6 +186,11 @@ async fn look(
         entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
     let known = partitions > 0 && !settings.is_empty();
     Ok(known.then_some(Found { partitions, replication, settings }))
+}
+
+/// How long the brokers may take.
+fn patience() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_WITHIN)).operation_timeout(Some(ANSWER_WITHIN))
 }
 
 /// Turns the client's errors into the journal's, for `map_err`.
