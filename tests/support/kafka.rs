@@ -9,7 +9,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex, OnceLock, mpsc},
+    sync::{Condvar, LazyLock, Mutex, OnceLock, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,29 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     folder: TempDir,
     id: String,
+    _turn: Option<Turn>,
+}
+
+/// Brokers are large: beside the one that is shared, the tests of a program have one cluster at a
+/// time.
+struct Turn;
+
+static TAKEN: Mutex<bool> = Mutex::new(false);
+static FREE: Condvar = Condvar::new();
+
+impl Turn {
+    fn wait() -> Self {
+        *FREE.wait_while(TAKEN.lock().unwrap(), |taken| *taken).unwrap() = true;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // A panic of one test is no reason for another.
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        FREE.notify_one();
+    }
 }
 
 /// One broker, which is a controller too.
@@ -51,7 +74,7 @@ pub fn bootstrap() -> String {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     match std::env::var(ELSEWHERE) {
         Ok(brokers) => brokers,
-        Err(_) => SHARED.get_or_init(|| Cluster::start(1)).bootstrap(),
+        Err(_) => SHARED.get_or_init(|| Cluster::begin(1, None)).bootstrap(),
     }
 }
 
@@ -61,8 +84,14 @@ pub fn prefix() -> String {
 }
 
 impl Cluster {
-    /// Starts this many brokers, whatever `KAFKA_BROKERS` says, and waits until they are there.
+    /// Starts this many brokers, whatever `KAFKA_BROKERS` says, and waits until they are there. While
+    /// another test of this program has some of its own, it waits for those to go.
     pub fn start(brokers: usize) -> Self {
+        let turn = Turn::wait();
+        Self::begin(brokers, Some(turn))
+    }
+
+    fn begin(brokers: usize, turn: Option<Turn>) -> Self {
         let mut ports = free_ports(2 * brokers).into_iter();
         let mut broker = || Broker {
             port: ports.next().unwrap(),
@@ -70,7 +99,7 @@ impl Cluster {
             child: None,
         };
         let brokers: Vec<_> = (0..brokers).map(|_| broker()).collect();
-        let mut it = Self { brokers, folder: folder(), id: kafka_id() };
+        let mut it = Self { brokers, folder: folder(), id: kafka_id(), _turn: turn };
         for i in 0..it.brokers.len() {
             it.format(i);
             it.spawn(i);
