@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use docket::journal::{
     Appending, Journal, JournalError, KafkaJournal,
-    kafka::{Options, Progress},
+    kafka::{Options, Progress, record_of},
 };
 use events::{
     Channel, CommandId, Commit, CommitNumber, DecisionHeader, Epoch, Event, EventId, Head, Millis,
@@ -188,6 +188,11 @@ async fn a_writer_that_has_lost_its_place_acknowledges_nothing() {
     }
     let error = old.append(&commit(&opens.head(), 1, 1)).await.unwrap_err();
     assert!(matches!(error, JournalError::Fenced { .. }), "{error}");
+    // It may have noticed before it sent them; what was on its way by then comes all the same.
+    let client = writer(&kafka::bootstrap(), PATIENCE, &[]);
+    let (topic, late) = (format!("{prefix}.journal"), record_of(&beside));
+    let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(&late);
+    client.send(record, PATIENCE).await.unwrap();
 
     let next = commit(&opens.head(), 2, 3);
     new.append(&next).await.unwrap();
