@@ -12,7 +12,7 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    producer::{FutureProducer, FutureRecord, Producer as _},
 };
 use uuid::Uuid;
 
@@ -21,8 +21,8 @@ use crate::{
     domain::World,
     engine::Decider,
     journal::{
-        Appending, Journal as _, KafkaJournal,
-        kafka::{Options, record_of, topics_of},
+        Journal as _, KafkaJournal,
+        kafka::{Options, journal_topic, record_of, topics_of},
     },
 };
 
@@ -137,96 +137,75 @@ fn rate(commits: usize, begin: Instant) -> f64 {
     commits as f64 / begin.elapsed().as_secs_f64()
 }
 
-/// A bare client sends the records.
-async fn sent(site: &Options, commits: &[(Arc<Commit>, Vec<Recorded>)]) -> anyhow::Result<Timed> {
-    let producer = idempotent(&site.brokers)?;
-    let topic = format!("{}.journal", site.prefix);
-    let mut times = Latencies::new();
-    let mut in_flight: VecDeque<(Instant, DeliveryFuture)> = VecDeque::new();
-    let mut begin = Instant::now();
-    for (n, (commit, _)) in commits.iter().enumerate() {
-        if n == 1 {
-            // The first, with which the client finds its brokers, does not count.
-            delivered(in_flight.pop_front(), &mut Latencies::new()).await?;
-            begin = Instant::now();
-        }
-        if in_flight.len() >= IN_FLIGHT {
-            delivered(in_flight.pop_front(), &mut times).await?;
-        }
-        let (since, value) = (Instant::now(), record_of(commit));
-        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(&value);
-        let sent = producer.send_result(record).map_err(|(error, _)| error)?;
-        in_flight.push_back((since, sent));
+type Commits = [(Arc<Commit>, Vec<Recorded>)];
+
+/// Gives every commit to somebody, some on their way at once. The first, with which a client finds
+/// its brokers, does not count.
+async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
+    commits: &Commits,
+    mut give: impl FnMut(&Arc<Commit>) -> anyhow::Result<F>,
+) -> anyhow::Result<Timed> {
+    if let Some((first, _)) = commits.first() {
+        give(first)?.await?;
     }
-    while !in_flight.is_empty() {
-        delivered(in_flight.pop_front(), &mut times).await?;
+    let mut times = Latencies::new();
+    let mut in_flight: VecDeque<(Instant, F)> = VecDeque::new();
+    let begin = Instant::now();
+    for (commit, _) in commits.iter().skip(1) {
+        if in_flight.len() >= IN_FLIGHT
+            && let Some((since, done)) = in_flight.pop_front()
+        {
+            done.await?;
+            times.record(since.elapsed());
+        }
+        let since = Instant::now();
+        in_flight.push_back((since, give(commit)?));
+    }
+    while let Some((since, done)) = in_flight.pop_front() {
+        done.await?;
+        times.record(since.elapsed());
     }
     Ok((rate(commits.len() - 1, begin), times))
 }
 
-async fn delivered(
-    oldest: Option<(Instant, DeliveryFuture)>,
-    times: &mut Latencies,
-) -> anyhow::Result<()> {
-    if let Some((since, sent)) = oldest {
-        sent.await?.map_err(|(error, _)| error)?;
-        times.record(since.elapsed());
-    }
-    Ok(())
+/// A bare client sends the records.
+async fn sent(site: &Options, commits: &Commits) -> anyhow::Result<Timed> {
+    let producer = idempotent(&site.brokers)?;
+    let topic = journal_topic(&site.prefix);
+    let give = |commit: &Arc<Commit>| {
+        let value = record_of(commit);
+        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(&value);
+        let sent = producer.send_result(record).map_err(|(error, _)| error)?;
+        Ok(async move { Ok(sent.await?.map_err(|(error, _)| error).map(drop)?) })
+    };
+    pipelined(commits, give).await
 }
 
 /// The journal takes them.
 async fn appended(
     site: &Options,
     folder: &std::path::Path,
-    commits: &[(Arc<Commit>, Vec<Recorded>)],
+    commits: &Commits,
 ) -> anyhow::Result<Timed> {
     let journal = KafkaJournal::open(folder, site).await?;
     journal.begin()?;
-    let mut times = Latencies::new();
-    let mut in_flight: VecDeque<(Instant, Appending)> = VecDeque::new();
-    let mut begin = Instant::now();
-    for (n, (commit, _)) in commits.iter().enumerate() {
-        if n == 1 {
-            acknowledged(in_flight.pop_front(), &mut Latencies::new()).await?;
-            begin = Instant::now();
-        }
-        if in_flight.len() >= IN_FLIGHT {
-            acknowledged(in_flight.pop_front(), &mut times).await?;
-        }
-        let since = Instant::now();
-        in_flight.push_back((since, journal.append(Arc::clone(commit), Vec::new())));
-    }
-    while !in_flight.is_empty() {
-        acknowledged(in_flight.pop_front(), &mut times).await?;
-    }
-    let timed = (rate(commits.len() - 1, begin), times);
+    let give = |commit: &Arc<Commit>| {
+        let appending = journal.append(Arc::clone(commit), Vec::new());
+        Ok(async move { Ok(appending.await??) })
+    };
+    let timed = pipelined(commits, give).await?;
     tokio::task::spawn_blocking(move || drop(journal)).await?;
     Ok(timed)
 }
 
-async fn acknowledged(
-    oldest: Option<(Instant, Appending)>,
-    times: &mut Latencies,
-) -> anyhow::Result<()> {
-    if let Some((since, appending)) = oldest {
-        appending.await??;
-        times.record(since.elapsed());
-    }
-    Ok(())
-}
-
 /// A transaction a commit, with the public records inside.
-async fn transacted(
-    site: &Options,
-    commits: &[(Arc<Commit>, Vec<Recorded>)],
-) -> anyhow::Result<Timed> {
+async fn transacted(site: &Options, commits: &Commits) -> anyhow::Result<Timed> {
     let mut config = client(&site.brokers);
     config.set("transactional.id", format!("{}.writer", site.prefix)).set("linger.ms", "0");
     let producer: FutureProducer = config.create()?;
     let starting = producer.clone();
     tokio::task::spawn_blocking(move || starting.init_transactions(PATIENCE)).await??;
-    let journal = format!("{}.journal", site.prefix);
+    let journal = journal_topic(&site.prefix);
     let (mut times, mut begin) = (Latencies::new(), Instant::now());
     for (n, (commit, events)) in commits.iter().enumerate() {
         if n == 1 {

@@ -20,6 +20,8 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 
+use crate::journal::kafka::journal_topic;
+
 /// How long the group's coordinator waits for a node that is silent before another has its turn,
 /// where nothing else is set. Shorter finds a dead writer sooner, and takes one that hangs for a
 /// moment, or whose network does, for dead.
@@ -103,7 +105,7 @@ impl Election {
     ) -> Result<Self, KafkaError> {
         let (turn, turns) = watch::channel(false);
         let lease = Lease::default();
-        let topic = format!("{prefix}.journal");
+        let topic = journal_topic(prefix);
         let consumer: BaseConsumer<Turns> = config
             .clone()
             .set("group.id", format!("{prefix}.writer"))

@@ -26,7 +26,7 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, kafka::journal_topic};
 
 /// So many events are published in one transaction, about: commits stay whole.
 const EVENTS_AT_ONCE: usize = 500;
@@ -90,7 +90,7 @@ impl Publisher {
             .map_err(failed("cannot make a consumer"))?;
         let next = {
             let mut asked = TopicPartitionList::new();
-            asked.add_partition(&format!("{prefix}.journal"), 0);
+            asked.add_partition(&journal_topic(prefix), 0);
             let known = offsets.committed_offsets(asked, ANSWER_WITHIN);
             let known = known.map_err(failed("cannot ask how far is published"))?;
             known.elements().first().map_or(Offset::Invalid, |it| it.offset())
@@ -105,7 +105,8 @@ impl Publisher {
         self.published.subscribe()
     }
 
-    /// Publishes until it is told to end, or another node publishes. Errors that pass are waited out.
+    /// Publishes until it is told to end, or another node publishes. A transaction that is taken back
+    /// is tried again; brokers that are silent for longer than half a minute end it.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
@@ -134,6 +135,7 @@ impl Publisher {
                 Ok(()) => return Ok(()),
                 Err(error) => self.undo(error).await?,
             }
+            tokio::time::sleep(POLL).await; // What went wrong may take a moment to pass.
         }
     }
 
@@ -147,7 +149,7 @@ impl Publisher {
         }
         let mut offsets = TopicPartitionList::new();
         let next = Offset::Offset(i64::try_from(last.0 + 1).unwrap_or(i64::MAX));
-        offsets.add_partition_offset(&format!("{}.journal", self.prefix), 0, next)?;
+        offsets.add_partition_offset(&journal_topic(&self.prefix), 0, next)?;
         let group = self.offsets.group_metadata().ok_or(KafkaError::Canceled)?;
         let producer = self.producer.clone();
         blocking(move || {

@@ -13,6 +13,7 @@
 //! **Invariant:** the local journal holds what the topic says, in its order, and nothing else.
 
 use std::{
+    fmt,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -53,7 +54,7 @@ const KEYS_HEADER: &str = "docket-keys";
 const KEY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where the cluster is, and how the topics are called.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Brokers to begin with: `host:port`, with commas between them.
     pub brokers: String,
@@ -65,10 +66,33 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
 }
 
+/// The topic of the commits.
+pub fn journal_topic(prefix: &str) -> String {
+    format!("{prefix}.journal")
+}
+
+/// The topic of the wrapped keys.
+fn keys_topic(prefix: &str) -> String {
+    format!("{prefix}.keys")
+}
+
 /// Every topic of a prefix: the journal's own two, and the public ones.
 pub fn topics_of(prefix: &str) -> Vec<String> {
-    let own = ["journal", "keys"].map(|it| format!("{prefix}.{it}"));
+    let own = [journal_topic(prefix), keys_topic(prefix)];
     own.into_iter().chain(events::Topic::ALL.map(|it| it.address(prefix))).collect()
+}
+
+/// Of the client's settings the names alone: a password may be among them.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings: Vec<_> = self.settings.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Options")
+            .field("brokers", &self.brokers)
+            .field("prefix", &self.prefix)
+            .field("replication", &self.replication)
+            .field("settings", &settings)
+            .finish()
+    }
 }
 
 impl Options {
@@ -142,7 +166,7 @@ impl KafkaJournal {
             vec![Topic::journal(prefix, replication), Topic::keys(prefix, replication)];
         topics.extend(events::Topic::ALL.map(|it| Topic::public(it, prefix, replication)));
         prepare(&config, &topics).await?;
-        let topics = ["journal", "keys"].map(|it| format!("{prefix}.{it}"));
+        let topics = [journal_topic(prefix), keys_topic(prefix)];
         // What a machine's end takes away is read again.
         let sqlite = sqlite::Options { synced: false, ..sqlite::Options::default() };
         let dir = dir.to_owned();
@@ -290,9 +314,14 @@ impl Journal for KafkaJournal {
             return Ok(stored);
         }
         self.put_key(&key.id, Some(&key.bytes))?;
-        // Another node's may have come first.
         let stored = self.local.wrapped_key(&key.id)?;
-        stored.ok_or_else(|| JournalError::Closed(format!("the key {} is gone", key.id)))
+        let gone = || JournalError::Closed(format!("the key {} is gone", key.id));
+        let stored = stored.ok_or_else(gone)?;
+        if stored.bytes != key.bytes {
+            // Another node's came first, and compaction keeps what came last: so it comes again.
+            self.put_key(&stored.id, Some(&stored.bytes))?;
+        }
+        Ok(stored)
     }
 
     fn destroy_key(&self, id: &str) -> Result<(), JournalError> {
@@ -310,5 +339,20 @@ impl Drop for KafkaJournal {
         {
             tracing::error!("the journal's follower panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_setting_of_the_client_is_printed() {
+        let settings = vec![("sasl.password".to_owned(), "hush".to_owned())];
+        let options =
+            Options { brokers: "b:1".into(), prefix: "p".into(), replication: 3, settings };
+        let printed = format!("{options:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("hush"), "{printed}");
+        assert!(!format!("{:?}", options.client()).contains("hush"));
     }
 }

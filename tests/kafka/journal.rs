@@ -11,7 +11,10 @@ use events::{
     Position, Receipt, Recorded, RecordedDecision, Sku, StockAdded, StoreId, Subject, WrappedKey,
 };
 use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, ResourceSpecifier},
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
     producer::FutureRecord,
 };
 use tempfile::TempDir;
@@ -96,6 +99,30 @@ impl Node {
         drop(Arc::into_inner(journal).expect("nobody else has it"));
         folder
     }
+}
+
+/// The newest record under a key of a topic: the one that compaction keeps.
+async fn newest_of(topic: String, key: &'static str) -> Vec<u8> {
+    let read = move || {
+        let mut config = options("").client();
+        config.set("group.id", "reader").set("enable.partition.eof", "true");
+        let reader: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
+        reader.assign(&list).unwrap();
+        let mut newest = None;
+        loop {
+            match reader.poll(PATIENCE) {
+                Some(Ok(it)) if it.key() == Some(key.as_bytes()) => {
+                    newest = it.payload().map(<[u8]>::to_vec);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => return newest.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
 }
 
 /// A commit with so many decisions, of one event each.
@@ -253,6 +280,8 @@ async fn a_key_is_everywhere_before_what_it_sealed_and_gone_everywhere() {
     let one = writer.block(move |it| it.ensure_key(key("ring/a", 101)).unwrap()).await;
     let same = other.block(move |it| it.ensure_key(key("ring/a", 102)).unwrap()).await;
     assert_eq!(same, one);
+    let newest = newest_of(format!("{prefix}.keys"), "ring/a").await;
+    assert_eq!(newest, one.bytes, "what compaction keeps is what is used");
 
     writer.block(|it| it.destroy_key("account/7")).await.unwrap();
     other.caught_up().await;

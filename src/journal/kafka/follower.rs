@@ -153,7 +153,7 @@ impl Follower {
         };
         match read {
             Some(Read::Commit { commit, offset, keys }) => {
-                in_order("journal", self.next.journal, offset)?;
+                in_order(self.next.journal, offset)?;
                 self.next.journal = offset + 1;
                 self.early.push_back((commit, keys));
                 self.take_early()?;
@@ -284,11 +284,11 @@ impl Read {
 }
 
 /// Nothing between two commits may be missing from what was read.
-fn in_order(topic: &str, expected: i64, found: i64) -> Result<(), JournalError> {
+fn in_order(expected: i64, found: i64) -> Result<(), JournalError> {
     match found == expected {
         true => Ok(()),
         false => Err(JournalError::Kafka {
-            doing: format!("the {topic}'s topic has lost records"),
+            doing: "the journal's topic has lost records".into(),
             reason: format!("offset {expected} is missing; the next is {found}"),
         }),
     }

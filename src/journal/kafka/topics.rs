@@ -12,6 +12,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
+use super::{journal_topic, keys_topic};
 use crate::journal::JournalError;
 
 /// A topic, and what it must be like so that nothing in it is ever lost.
@@ -30,12 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 impl Topic {
     /// The journal's: a record a commit, for ever.
     pub fn journal(prefix: &str, replication: i32) -> Self {
-        let settings = vec![
-            ("cleanup.policy", "delete".into()),
-            ("retention.ms", "-1".into()),
-            ("retention.bytes", "-1".into()),
-        ];
-        Self::new(format!("{prefix}.journal"), replication, settings)
+        Self::new(journal_topic(prefix), replication, for_ever())
     }
 
     /// The wrapped keys': of each the newest, and nothing of one that is destroyed for longer than a
@@ -45,18 +41,13 @@ impl Topic {
             ("cleanup.policy", "compact".into()),
             ("max.compaction.lag.ms", "86400000".into()),
         ];
-        Self::new(format!("{prefix}.keys"), replication, settings)
+        Self::new(keys_topic(prefix), replication, settings)
     }
 
     /// A public one: a record a fact, for ever, in as many partitions as consumers may share.
     pub fn public(topic: events::Topic, prefix: &str, replication: i32) -> Self {
-        let settings = vec![
-            ("cleanup.policy", "delete".into()),
-            ("retention.ms", "-1".into()),
-            ("retention.bytes", "-1".into()),
-        ];
         let partitions = events::publish::PARTITIONS as i32;
-        Self { partitions, ..Self::new(topic.address(prefix), replication, settings) }
+        Self { partitions, ..Self::new(topic.address(prefix), replication, for_ever()) }
     }
 
     fn new(name: String, replication: i32, mut settings: Vec<(&'static str, String)>) -> Self {
@@ -92,6 +83,15 @@ impl Topic {
         }
         problems
     }
+}
+
+/// Nothing goes by itself.
+fn for_ever() -> Vec<(&'static str, String)> {
+    vec![
+        ("cleanup.policy", "delete".into()),
+        ("retention.ms", "-1".into()),
+        ("retention.bytes", "-1".into()),
+    ]
 }
 
 /// What a topic is like.
