@@ -172,8 +172,8 @@ impl Peer {
 
     /// Gives the node a command and waits for the answer, this long at most. The outcome may be
     /// unknown by the [`Failure`], or by the engine's own [`engine::Error::Unknown`]. Nothing here
-    /// gives a command twice, and nothing here keeps one that is given again, with the same id,
-    /// from being decided twice: each is a new request.
+    /// gives a command twice; whoever does, with the same id, sets [`engine::Request::again`], so
+    /// that it has effect once.
     pub async fn submit(
         &self,
         request: &engine::Request,
