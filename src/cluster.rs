@@ -3,5 +3,5 @@
 pub mod election;
 pub mod publisher;
 
-pub use election::{Election, Lease};
+pub use election::{Election, Lease, seats};
 pub use publisher::Publisher;

@@ -37,10 +37,12 @@ macro_rules! definitions {
 pub const SITE: &[Definition] = definitions! {
     "listen" = "127.0.0.1:8080" Kind::Address, "Where HTTP is served. Port 0 takes a free one.";
     "data" = "./data" Kind::Text, "The folder of the journal, the keys, the pictures and the views.";
-    "journal" = "sqlite" Kind::Choice(&["sqlite", "memory"]), "Where events are kept. memory forgets them at the end.";
+    "journal" = "sqlite" Kind::Choice(&["sqlite", "memory", "kafka"]), "Where events are kept. memory forgets them at the end; kafka is for several nodes that are one docket.";
     "log" = "info" Kind::Text, "What is logged, to standard error: error, warn, info, debug, or docket::engine=debug.";
     "allow" = "" Kind::Text, "Risks taken by name, with commas, when listening beyond loopback: unenforced-token, made-master-key.";
-    "master_key" = "" Kind::Secret, "The key of all keys, 32 bytes as hex or base64. Without, the first run makes one in the data folder.";
+    "master_key" = "" Kind::Key, "The key of all keys, 32 bytes as hex or base64. Without, the first run makes one in the data folder.";
+    "operator_token" = "" Kind::Secret { least: 43 }, "The operator's token. Without, the first run makes one in the data folder.";
+    "blobs" = "" Kind::Text, "The folder of the pictures; blobs in the data folder where it is empty. Nodes of a cluster share one.";
     "lifecycles" = "" Kind::Text, "A folder of life-cycle files, <channel>.toml, that go before the built-in ones.";
     "answer_within" = "10s" Kind::Duration, "How long a command may take, waiting included.";
     "read_within" = "2s" Kind::Duration, "How long a query waits to see every acknowledged write.";
@@ -59,6 +61,14 @@ pub const SITE: &[Definition] = definitions! {
     "password_memory_kib" = "19456" Kind::Count { least: 8, most: 1 << 22 }, "Memory of one argon2id password hash.";
     "password_iterations" = "2" Kind::Count { least: 1, most: 100 }, "Passes of one argon2id password hash.";
     "passwords_at_once" = "2" Kind::Count { least: 1, most: 64 }, "How many passwords are hashed at once.";
+    "brokers" = "" Kind::Text, "Kafka's brokers to begin with: host:port, with commas between them.";
+    "topic_prefix" = "docket" Kind::Text, "What the names of the topics begin with; one for each cluster of nodes.";
+    "replication" = "3" Kind::Count { least: 1, most: 15 }, "On how many brokers each record lies. Topics that are there are checked.";
+    "node" = "" Kind::Text, "What this node is called in logs and by docket cluster status; its inner address where it is empty.";
+    "inner_listen" = "127.0.0.1:8081" Kind::Address, "Where the other nodes reach this one. Port 0 takes a free one.";
+    "inner_address" = "" Kind::Text, "The address, host:port, by which the other nodes reach this one; where it listens for them if it is empty.";
+    "cluster_secret" = "" Kind::Secret { least: 32 }, "What all nodes share and nobody else has; it signs what they say to each other.";
+    "writer_session" = "6s" Kind::Duration, "How long the node that writes may be silent before another takes over. Shorter finds a dead one sooner, and takes one that hangs for dead.";
     "passwords_waiting_max" = "64" Kind::Count { least: 0, most: 1 << 16 }, "How many passwords may wait to be hashed.";
 };
 
@@ -106,6 +116,8 @@ pub struct Value {
 #[derive(Debug, Clone)]
 pub struct Config {
     site: BTreeMap<&'static str, Value>,
+    /// librdkafka's own settings, by name.
+    kafka: BTreeMap<String, Value>,
     /// By channel and name: this module's [`CHANNEL`] settings and the life cycle's overrides.
     channels: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -128,8 +140,11 @@ impl Config {
         let default = |it: &Definition| {
             (it.name, Value { text: it.default.to_owned(), source: Source::Default })
         };
-        let mut config =
-            Self { site: SITE.iter().map(default).collect(), channels: BTreeMap::new() };
+        let mut config = Self {
+            site: SITE.iter().map(default).collect(),
+            kafka: BTreeMap::new(),
+            channels: BTreeMap::new(),
+        };
         let tables = match file {
             Some((path, text)) => config.read_file(path, text)?,
             None => Vec::new(),
@@ -141,6 +156,10 @@ impl Config {
             match rest.strip_prefix("channel_") {
                 Some(rest) => variables.push((rest.to_owned(), text, source)),
                 None if rest == "config" => {} // Where the file is; read before.
+                None if rest.starts_with("kafka_") => {
+                    let name = rest["kafka_".len()..].replace('_', ".");
+                    config.kafka.insert(name, Value { text, source });
+                }
                 None => config.set(&rest, text, source)?,
             }
         }
@@ -213,6 +232,12 @@ impl Config {
         set.cloned().unwrap_or(Value { text: default.to_owned(), source: Source::Default })
     }
 
+    /// librdkafka's own settings, by name: `security.protocol` for example. Passwords may be among
+    /// them.
+    pub fn kafka(&self) -> &BTreeMap<String, Value> {
+        &self.kafka
+    }
+
     /// What the site puts over the settings of a channel's life cycle.
     pub fn overrides(&self, channel: &Channel) -> BTreeMap<String, Value> {
         let mut values = self.channels.get(channel.as_str()).cloned().unwrap_or_default();
@@ -242,6 +267,11 @@ impl Config {
                 toml::Value::Table(channels) if name == "channel" => {
                     let channels = channels.into_iter();
                     tables.extend(channels.map(|(name, values)| (path.to_owned(), name, values)));
+                }
+                toml::Value::Table(settings) if name == "kafka" => {
+                    for (name, text) in dotted(path, &name, settings)? {
+                        self.kafka.insert(name, Value { text, source: source.clone() });
+                    }
                 }
                 value => {
                     let text = plain(&value).ok_or_else(|| no_text(path, &name))?;
@@ -338,12 +368,31 @@ pub fn duration(text: &str) -> Duration {
 }
 
 fn bad(source: &Source, name: &str, kind: &Kind, text: &str, wanted: &str) -> Error {
-    let shown = if *kind == Kind::Secret { "as it is".to_owned() } else { format!("{text:?}") };
+    let shown = if kind.is_hidden() { "as it is".to_owned() } else { format!("{text:?}") };
     Error(format!("{source}: {name} cannot be {shown}: it must be {wanted}"))
 }
 
 fn no_text(path: &str, name: &str) -> Error {
     Error(format!("{path}: {name} must be a text, a number, true or false"))
+}
+
+/// The values of a table and of the tables in it, by their whole names: `security.protocol` is a table
+/// in a table as TOML reads it.
+fn dotted(path: &str, of: &str, table: toml::Table) -> Result<Vec<(String, String)>, Error> {
+    let mut found = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                let inner = dotted(path, &format!("{of}.{name}"), inner)?.into_iter();
+                found.extend(inner.map(|(rest, text)| (format!("{name}.{rest}"), text)));
+            }
+            value => {
+                let text = plain(&value).ok_or_else(|| no_text(path, &format!("{of}.{name}")))?;
+                found.push((name, text));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn plain(value: &toml::Value) -> Option<String> {
@@ -402,6 +451,29 @@ mod tests {
         let texts: Vec<_> =
             overrides.iter().map(|(name, it)| (name.as_str(), it.text.as_str())).collect();
         assert_eq!(texts, [("max_lines", "9"), ("pay_within", "90s")]);
+    }
+
+    #[test]
+    fn settings_of_the_kafka_client_are_taken_by_their_own_names() {
+        let file = "[kafka]\nsecurity.protocol = 'SSL'\n'ssl.ca.location' = 'ca.pem'\n\
+                    socket.keepalive.enable = true";
+        let environment = [
+            ("DOCKET_KAFKA_SASL_PASSWORD", "hush"),
+            ("DOCKET_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+        ];
+        let config = resolve(&[], file, &environment).unwrap();
+        let texts: Vec<_> =
+            config.kafka().iter().map(|(name, it)| (name.as_str(), it.text.as_str())).collect();
+        let expected = [
+            ("sasl.password", "hush"),
+            ("security.protocol", "SASL_SSL"),
+            ("socket.keepalive.enable", "true"),
+            ("ssl.ca.location", "ca.pem"),
+        ];
+        assert_eq!(texts, expected);
+        assert!(!show(&config, &[]).contains("hush"));
+        let error = resolve(&[], "[kafka]\nsecurity.protocol = [1]", &[]).unwrap_err();
+        assert!(error.to_string().contains("kafka.security.protocol must be a text"), "{error}");
     }
 
     #[test]

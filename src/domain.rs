@@ -11,6 +11,7 @@ use lifecycle::Bound;
 
 mod account;
 mod channel;
+mod cluster;
 mod command;
 mod finished;
 mod keys;
@@ -68,6 +69,8 @@ pub fn decide(world: &World, command: &Command, now: Millis) -> Result<Decided, 
         Action::Step { order, store, word } => order::step(it, *order, store.as_ref(), *word),
         Action::AdoptLifecycle { digest, text } => channel::adopt_lifecycle(it, *digest, text),
         Action::AdoptSettings { overrides } => channel::adopt_settings(it, overrides),
+        Action::OpenWriter(opened) => cluster::open_writer(it, opened),
+        Action::UpgradeCluster { level } => cluster::upgrade(it, *level),
     }
 }
 

@@ -42,8 +42,8 @@ mod writer;
 pub use credentials::{Credentials, KnownAccount, KnownLifecycle};
 pub use decider::{Decider, SealedCommit};
 pub use finished::{Missing, read_back};
-pub use measure::{describe_metrics, world_sizes};
-use time::Time;
+pub use measure::{describe_metrics, no_queue, world_sizes};
+pub use time::Time;
 
 pub use replay::{ReplayError, replay};
 pub use standby::Standby;
@@ -72,7 +72,12 @@ pub struct Options {
     pub clock: Clock,
     /// Where those who follow closely find what was recorded last. Default: one that keeps nothing.
     pub tail: Tail,
+    /// Whether nobody else can have decided anything up to now. Default: always so.
+    pub alone: Alone,
 }
+
+/// Tells whether nobody else can have decided anything up to now.
+pub type Alone = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -84,6 +89,7 @@ impl Default for Options {
             clock_jump_max: Duration::from_secs(3600),
             clock: Arc::new(|| Millis(chrono::Utc::now().timestamp_millis())),
             tail: Tail::default(),
+            alone: Arc::new(|| true),
         }
     }
 }
@@ -172,6 +178,11 @@ pub enum Error {
     /// The engine has stopped. Commands that waited may or may not have become durable.
     #[error("the engine has stopped: {0}")]
     Stopped(Arc<str>),
+    /// Nobody is known to decide: another node may, or none does.
+    #[error(
+        "no node is known to take commands at the moment; nothing has happened, try again soon"
+    )]
+    NoWriter,
     /// docket is shutting down and takes nothing new.
     #[error("docket is shutting down")]
     ShuttingDown,
@@ -237,7 +248,7 @@ pub fn start_with(
     options: Options,
     see: impl FnMut(&Recorded),
 ) -> Result<(Handle, Running), ReplayError> {
-    let mut standby = Standby::default();
+    let mut standby = Standby::new(Arc::clone(&options.clock));
     standby.catch_up(journal.as_ref(), see)?;
     Ok(start_from(standby, journal, options))
 }
@@ -249,8 +260,7 @@ pub fn start_from(
     journal: Arc<dyn Journal>,
     options: Options,
 ) -> (Handle, Running) {
-    let Standby { world, head, recorded_at, credentials } = standby;
-    let time = Arc::new(Time::new(Arc::clone(&options.clock), recorded_at));
+    let Standby { world, head, credentials, time } = standby;
     if time.behind_ms() > BEHIND_MS_MAX {
         let seconds = time.behind_ms() / 1000;
         tracing::warn!(seconds, "the clock is behind the newest event; time goes on from there");
@@ -279,9 +289,13 @@ impl Handle {
     /// Gives a command to the engine and waits for its answer, at most as long as the options
     /// say. A caller that goes away does not undo its command.
     pub async fn submit(&self, request: Request) -> Result<Accepted, Error> {
+        self.submit_by(request, Instant::now() + self.answer_within).await
+    }
+
+    /// The same, and waits until then at most.
+    pub async fn submit_by(&self, request: Request, deadline: Instant) -> Result<Accepted, Error> {
         let command = request.command.id;
         let (reply, answer) = oneshot::channel();
-        let deadline = Instant::now() + self.answer_within;
         let claimed = Arc::new(AtomicBool::new(false));
         let waiting = Waiting { request, deadline, claimed: Arc::clone(&claimed), reply };
         match self.queue.try_send(waiting) {

@@ -16,19 +16,14 @@ use axum::{
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{
-    blobs::Blobs,
-    engine::{self, Handle},
-    feed::Feed,
-    keys::KeyRing,
-    projector::Views,
-};
+use crate::{blobs::Blobs, desk::Desk, engine, feed::Feed, keys::KeyRing, projector::Views};
 
 pub mod access;
 pub mod api;
 mod checked;
 pub mod dialects;
 pub mod fields;
+mod fresh;
 mod health;
 pub mod incoming;
 pub mod lockout;
@@ -49,7 +44,7 @@ use tokens::Tokens;
 /// What the handlers work with.
 pub struct App {
     /// Decides commands.
-    pub engine: Handle,
+    pub engine: Desk,
     /// Answer queries.
     pub views: Views,
     /// Reads what was recorded.
@@ -72,6 +67,17 @@ pub struct App {
     pub settings: Settings,
     /// Renders the metrics as Prometheus reads them; empty where none are kept.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// The node, where it is one of several; nothing on a docket that is one process.
+    pub member: Option<Arc<dyn Member>>,
+}
+
+/// A node of several.
+pub trait Member: Send + Sync {
+    /// How it is, as `/readyz` shows it.
+    fn status(&self) -> serde_json::Value;
+
+    /// Tells `/metrics`.
+    fn measure(&self);
 }
 
 /// What a site may set about HTTP. Not journaled: no decision depends on it.

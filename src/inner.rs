@@ -11,9 +11,9 @@
 //! What is not done: nothing is encrypted. Personal data in commands is sealed and tokens are
 //! digests, all else can be read by whoever stands between the nodes.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use events::{CommitNumber, Epoch, Head, Position};
+use events::{CommitNumber, Epoch, Head, NodeName, Position};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Accepted, Error, Request};
@@ -95,48 +95,6 @@ struct Submission<R> {
 #[derive(Serialize, Deserialize)]
 struct Reason {
     reason: String,
-}
-
-/// What a node is called, or its address `host:port`: 1 to 255 visible ASCII characters. Cheap to
-/// clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct NodeName(Arc<str>);
-
-/// A text that is no node's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a node's name or address has 1 to 255 visible ASCII characters and no space")]
-pub struct InvalidNodeName;
-
-impl NodeName {
-    /// Checks length and characters.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidNodeName> {
-        let text = text.as_ref();
-        let visible = text.bytes().all(|it| it.is_ascii_graphic());
-        if visible && (1..=255).contains(&text.len()) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidNodeName)
-        }
-    }
-
-    /// The text itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for NodeName {
-    type Error = InvalidNodeName;
-    fn try_from(text: String) -> Result<Self, InvalidNodeName> {
-        Self::new(text)
-    }
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// What is wrong with a JSON text, without any of it: it may be somebody's.

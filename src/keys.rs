@@ -176,6 +176,11 @@ impl KeyRing {
         self.cache().forget(account);
     }
 
+    /// Opens nothing more with an account's data key, which is going to be destroyed, until it is.
+    pub fn close(&self, account: AccountId) {
+        self.cache().close(account);
+    }
+
     /// Whether an account's data key is stored, or not destroyed to the end. Blocks on storage.
     pub fn has(&self, account: AccountId) -> Result<bool, Error> {
         if self.cache().is_closed(account) {

@@ -13,6 +13,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod desk;
 pub mod domain;
 pub mod engine;
 pub mod feed;

@@ -77,10 +77,16 @@ struct Serve {
     /// The folder of everything that is kept [default: ./data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// Where events are kept: sqlite, or memory, which forgets everything at the end
-    /// [default: sqlite]
+    /// Where events are kept: sqlite; memory, which forgets everything at the end; kafka, for
+    /// several nodes that are one docket [default: sqlite]
     #[arg(long, value_name = "KIND")]
     journal: Option<String>,
+    /// Kafka's brokers to begin with, with commas between them
+    #[arg(long, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+    /// Where the other nodes reach this one, with --journal kafka [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    inner_listen: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -133,7 +139,13 @@ fn settings(path: Option<&Path>, flags: &Serve) -> anyhow::Result<Config> {
         anyhow::Ok((path.display().to_string(), text))
     });
     let file = file.transpose()?;
-    let flags = [("listen", &flags.listen), ("data", &flags.data), ("journal", &flags.journal)];
+    let flags = [
+        ("listen", &flags.listen),
+        ("data", &flags.data),
+        ("journal", &flags.journal),
+        ("brokers", &flags.brokers),
+        ("inner_listen", &flags.inner_listen),
+    ];
     let flags: Vec<_> =
         flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
@@ -176,12 +188,18 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     };
     let data = Path::new(config.text("data"));
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-    let token = node::operator_token(&data)?;
+    let token = match config.text("operator_token") {
+        "" => node::operator_token(&data)?.display().to_string(),
+        _ => "as it is set".to_owned(),
+    };
     let kept = if forgets { ", gone when docket ends" } else { "" };
     println!("docket is ready for orders");
     println!("  listening on    http://{address}");
     println!("  data            {}{kept}", data.display());
-    println!("  operator token  {}", token.display());
+    println!("  operator token  {token}");
+    if let Some(address) = &node.inner_address {
+        println!("  other nodes     reach it at {address}");
+    }
     println!(
         "  try             curl -d '{{\"user_id\":\"ann\",\"password\":\"secret\"}}' \
          http://{address}/auth/register"

@@ -2,44 +2,48 @@
 //! and ended in the other order.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context as _;
 use axum::Router;
-use events::{
-    AccountId, Channel, CommandId, Digest, Event, Recorded, Role, TokenIssued, TokenName,
-    WrappedKey,
-};
+use events::{Event, NodeName, Recorded};
 use metrics_exporter_prometheus::PrometheusHandle;
-use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, sync::Semaphore};
-use uuid::Uuid;
 
 use crate::{
     blobs::Blobs,
-    builtin::builtin_lifecycle,
     config::Config,
-    domain::{Action, Caller, Command, Rejection},
-    engine::{self, Clock, Handle, Request, Running},
+    desk::Desk,
+    domain::World,
+    engine::{self, Clock, Running},
     feed::Feed,
     http::{self, App, lockout::Lockout, passwords::Passwords, tokens::Tokens},
-    journal::{Journal, JournalError, MemoryJournal, SqliteJournal, Tail, sqlite},
-    keys::{self, KeyRing, MasterKey, StoreError, WrappedKeys},
+    journal::{Journal, JournalError, Tail},
+    keys::KeyRing,
     projector::{self, Projectors, Views},
 };
 
+mod adopt;
+mod follow;
 mod measure;
+mod member;
+mod open;
 mod options;
+mod service;
+mod several;
 
+use adopt::bring_into_force;
+pub use adopt::{lifecycles, operator_token};
 pub use measure::keep_metrics;
 pub use options::server_options;
 use options::{engine_options, http_settings, password_options};
+pub use service::{NodeStatus, ViewLag};
+pub use several::{cluster_secret, kafka_options};
 
 /// How many requests with bodies larger than usual are taken at once.
 const LARGE_BODIES_AT_ONCE: usize = 8;
@@ -56,15 +60,25 @@ pub struct Node {
     /// Answers everything.
     pub router: Router,
     /// Decides commands.
-    pub engine: Handle,
+    pub engine: Desk,
     /// Answer queries.
     pub views: Views,
     /// The journal under all of it.
     pub journal: Arc<dyn Journal>,
     /// Seals and opens personal data.
     pub keys: KeyRing,
-    running: Running,
+    /// Where the other nodes reach it, if it is one of several.
+    pub inner_address: Option<NodeName>,
+    decides: Decides,
     projectors: Projectors,
+}
+
+/// What decides.
+enum Decides {
+    /// An engine of this process, always.
+    Alone(Running),
+    /// An engine of this process while it is this node's turn.
+    OfSeveral(member::Member),
 }
 
 /// What a test puts in the place of the real thing.
@@ -92,18 +106,22 @@ pub enum Error {
 /// Opens the journal, replays it, brings life cycles and settings into force and starts the
 /// views. Nothing is served before all of that is done.
 pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
+    match config.text("journal") {
+        "kafka" if parts.journal.is_none() => several::start(config, parts).await,
+        _ => alone(config, parts).await,
+    }
+}
+
+/// A docket that is one process.
+async fn alone(config: &Config, parts: Parts) -> Result<Node, Error> {
     let data = PathBuf::from(config.text("data"));
     let journal = match parts.journal {
         Some(journal) => journal,
-        None => open_journal(config, &data).await?,
+        None => open::open_journal(config, &data).await?,
     };
     // A journal in a file has made the folder, and synced the entry of its name.
     make_folder(&data).map_err(Error::Storage)?;
-    let master = master_key(config, &data, journal.as_ref()).map_err(sorted)?;
-    let ring = {
-        let stored = Arc::new(Stored(Arc::clone(&journal)));
-        blocking(move || KeyRing::load(master, stored).context("the key ring")).await?
-    };
+    let ring = open::open_ring(config, &data, &journal).await?;
 
     let tail = Tail::keeping(TAIL_EVENTS);
     let options = engine_options(config, parts.clock, tail.clone());
@@ -122,54 +140,93 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
         };
         blocking(start).await?
     };
-    let prepared = async {
-        finish_forgetting(&ring, forgotten).await?;
-        adopt(config, &engine).await?;
-        record_operator_token(&engine, &data).await
-    };
-    if let Err(error) = prepared.await {
+    if let Err(error) = bring_into_force(config, &engine, &ring, forgotten).await {
         let _ = running.shut_down().await; // The first error is the one to tell.
         return Err(error);
     }
+    let desk = Desk::alone(engine);
+    let kept = Kept { journal, ring, tail };
+    let served = serve_from(config, &kept, desk.clone(), parts.metrics, None).await?;
+    Ok(Node::of(desk, kept, served, Decides::Alone(running)))
+}
 
+/// What is kept, and what of it is still at hand.
+struct Kept {
+    journal: Arc<dyn Journal>,
+    ring: KeyRing,
+    tail: Tail,
+}
+
+/// What answers.
+struct Served {
+    router: Router,
+    views: Views,
+    projectors: Projectors,
+}
+
+/// Starts the views, and puts before them and the desk what HTTP needs.
+async fn serve_from(
+    config: &Config,
+    kept: &Kept,
+    desk: Desk,
+    metrics: Option<PrometheusHandle>,
+    member: Option<Arc<dyn http::Member>>,
+) -> Result<Served, Error> {
+    let data = PathBuf::from(config.text("data"));
     let (views, projectors) = {
-        let (journal, folder) = (Arc::clone(&journal), data.join("views"));
+        let (journal, folder) = (Arc::clone(&kept.journal), data.join("views"));
         let options = projector::Options {
             keeping: projections::Options {
                 boot: boot_id(),
                 cache_bytes: config.count("view_cache_bytes"),
                 ..projections::Options::default()
             },
-            tail,
+            tail: kept.tail.clone(),
             ..projector::Options::default()
         };
         blocking(move || Views::start(journal, &folder, &options).context("the views")).await?
     };
-    let metrics = parts.metrics;
+    let blobs = match config.text("blobs") {
+        "" => data.join("blobs"),
+        folder => PathBuf::from(folder),
+    };
     let app = App {
-        engine: engine.clone(),
+        engine: desk,
         views: views.clone(),
-        feed: Feed::new(Arc::clone(&journal)),
-        keys: ring.clone(),
-        blobs: Blobs::open(data.join("blobs")).context("the folder of pictures").map_err(sorted)?,
+        feed: Feed::new(Arc::clone(&kept.journal)),
+        keys: kept.ring.clone(),
+        blobs: Blobs::open(blobs).context("the folder of pictures").map_err(sorted)?,
         passwords: Passwords::new(password_options(config)).context("the password settings")?,
         lockout: Lockout::new(http::lockout::Options::default()),
-        tokens: Tokens::new(&ring),
+        tokens: Tokens::new(&kept.ring),
         searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)),
         large_bodies: Semaphore::new(LARGE_BODIES_AT_ONCE),
         settings: http_settings(config),
         metrics: Box::new(move || {
             metrics.as_ref().map_or_else(String::new, PrometheusHandle::render)
         }),
+        member,
     };
-    let router = http::router(Arc::new(app));
-    Ok(Node { router, engine, views, journal, keys: ring, running, projectors })
+    Ok(Served { router: http::router(Arc::new(app)), views, projectors })
 }
 
 impl Node {
+    fn of(engine: Desk, kept: Kept, served: Served, decides: Decides) -> Self {
+        let Kept { journal, ring: keys, tail: _ } = kept;
+        let Served { router, views, projectors } = served;
+        let inner_address = match &decides {
+            Decides::Alone(_) => None,
+            Decides::OfSeveral(member) => Some(member.address.clone()),
+        };
+        Self { router, engine, views, journal, keys, inner_address, decides, projectors }
+    }
+
     /// Decides and records what waits, then closes the views. What was acknowledged is durable.
-    pub async fn shut_down(self) -> Result<crate::domain::World, Arc<str>> {
-        let world = self.running.shut_down().await;
+    pub async fn shut_down(self) -> Result<World, Arc<str>> {
+        let world = match self.decides {
+            Decides::Alone(running) => running.shut_down().await,
+            Decides::OfSeveral(member) => member.shut_down().await,
+        };
         self.projectors.stop().await;
         world
     }
@@ -203,84 +260,6 @@ impl Node {
     }
 }
 
-/// Destroys the keys of those who were forgotten when docket ended before it could.
-async fn finish_forgetting(ring: &KeyRing, forgotten: Vec<AccountId>) -> Result<(), Error> {
-    if forgotten.is_empty() {
-        return Ok(());
-    }
-    let ring = ring.clone();
-    let finish = move || {
-        for account in forgotten {
-            if ring.has(account).context("the key ring")? {
-                tracing::info!(%account, "destroying the key of an account that is forgotten");
-                ring.destroy(account).context("the key ring")?;
-            }
-        }
-        Ok(())
-    };
-    blocking(finish).await
-}
-
-/// The file says which token is the operator's: one that is not recorded yet is, and another of its
-/// name is revoked.
-async fn record_operator_token(engine: &Handle, data: &Path) -> Result<(), Error> {
-    let path = operator_token(data)?;
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))
-        .map_err(Error::Storage)?;
-    let text = text.trim();
-    if text.len() < OPERATOR_TOKEN_BYTES_MIN {
-        let short = anyhow::anyhow!(
-            "{} holds no token of at least {OPERATOR_TOKEN_BYTES_MIN} bytes; take it away, and the \
-             next start makes one",
-            path.display()
-        );
-        return Err(short.into());
-    }
-    let token = keys::token_digest(text);
-    let name = TokenName::new("operator").expect("it is short");
-    let site = Channel::new(http::api::named_tokens::CHANNEL).expect("it is short");
-    let failed = |error| failed(error, "the operator's token");
-    let known: Vec<_> =
-        engine.credentials().tokens().into_iter().filter(|known| known.name == name).collect();
-    let whole = |known: &TokenIssued| {
-        known.token == token
-            && known.role == Role::Operator
-            && (&known.channel, &known.store, known.expires_at) == (&None, &None, None)
-    };
-    if let [only] = &known[..]
-        && whole(only)
-    {
-        return Ok(());
-    }
-    if !known.is_empty() {
-        let action = Action::RevokeToken { name: name.clone() };
-        submit(engine, &site, action).await.map_err(failed)?;
-    }
-    let role = Role::Operator;
-    let issued = TokenIssued { token, name, role, channel: None, store: None, expires_at: None };
-    submit(engine, &site, Action::IssueToken(Box::new(issued))).await.map_err(failed)
-}
-
-/// What an operator's token weighs at least: 32 random bytes as hexadecimal digits or base64.
-const OPERATOR_TOKEN_BYTES_MIN: usize = 43;
-
-/// Makes the operator's token on the first run, readable by its owner alone, and says where it is.
-pub fn operator_token(data: &Path) -> anyhow::Result<PathBuf> {
-    let path = data.join("operator.token");
-    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    match made {
-        Ok(mut file) => {
-            let text = http::api::named_tokens::new_text();
-            io::Write::write_all(&mut file, format!("{text}\n").as_bytes())?;
-            file.sync_all()?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
-    }
-    Ok(path)
-}
-
 /// Refuses to listen beyond this machine with what is only safe on it.
 pub fn check_exposure(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     if address.ip().is_loopback() {
@@ -307,113 +286,6 @@ pub fn check_exposure(config: &Config, address: SocketAddr) -> anyhow::Result<()
         }
     }
     Ok(())
-}
-
-async fn open_journal(config: &Config, data: &Path) -> Result<Arc<dyn Journal>, Error> {
-    if config.text("journal") == "memory" {
-        return Ok(Arc::new(MemoryJournal::new()));
-    }
-    let pages = u32::try_from(config.count("journal_pages_max")).ok().filter(|pages| *pages > 0);
-    let options = sqlite::Options { max_page_count: pages, ..sqlite::Options::default() };
-    let folder = data.to_owned();
-    let opening = tokio::task::spawn_blocking(move || SqliteJournal::open(&folder, options));
-    match opening.await.map_err(|error| Error::Other(error.into()))? {
-        Ok(journal) => {
-            let unused = journal.head().borrow().number.0 == 0;
-            if unused && data.join("views").exists() {
-                return Err(Error::Other(anyhow::anyhow!(
-                    "{} has views of a journal, but the journal is missing or empty: put \
-                     journal.sqlite back, or delete views/ to begin anew",
-                    data.display()
-                )));
-            }
-            Ok(Arc::new(journal))
-        }
-        Err(error) if is_storage(&error) => Err(Error::Storage(error.into())),
-        Err(error) => Err(Error::Other(error.into())),
-    }
-}
-
-/// The master key that is configured, or the one in the data folder, made where there is no
-/// journal yet.
-fn master_key(config: &Config, data: &Path, journal: &dyn Journal) -> anyhow::Result<MasterKey> {
-    let configured = config.text("master_key");
-    if !configured.is_empty() {
-        return MasterKey::parse(configured).context("the setting master_key");
-    }
-    let path = data.join("master.key");
-    let used = journal.wrapped_key("ring/lookup").context("the key ring")?.is_some();
-    anyhow::ensure!(
-        path.exists() || !used,
-        "{} is gone, and without it nothing sealed in this journal can be read: put it back, or \
-         set DOCKET_MASTER_KEY",
-        path.display()
-    );
-    let (key, made) = MasterKey::from_file_or_new(&path)?;
-    if made {
-        tracing::info!(path = %path.display(), "made a master key; keep a copy of it elsewhere");
-    }
-    Ok(key)
-}
-
-/// Brings each channel's life cycle and settings into force, unless they are already.
-async fn adopt(config: &Config, engine: &Handle) -> Result<(), Error> {
-    for (channel, text, origin) in lifecycles(config)? {
-        let digest = Digest(Sha256::digest(text.as_bytes()).into());
-        let adopted = submit(engine, &channel, Action::AdoptLifecycle { digest, text }).await;
-        match adopted {
-            Ok(()) => {}
-            Err(engine::Error::Rejected(refused @ Rejection::LifecycleOld { .. })) => {
-                tracing::warn!(%channel, %origin, "{refused}; the one in force stays");
-            }
-            Err(error) => return Err(failed(error, &format!("{origin} is not adopted"))),
-        }
-        let overrides = config.overrides(&channel);
-        let overrides: BTreeMap<_, _> =
-            overrides.into_iter().map(|(name, value)| (name, value.text)).collect();
-        submit(engine, &channel, Action::AdoptSettings { overrides })
-            .await
-            .map_err(|error| failed(error, &format!("the settings of channel {channel}")))?;
-    }
-    Ok(())
-}
-
-fn failed(error: engine::Error, what: &str) -> Error {
-    let storage = matches!(error, engine::Error::Stopped(_));
-    let error = anyhow::Error::from(error).context(what.to_owned());
-    if storage { Error::Storage(error) } else { Error::Other(error) }
-}
-
-async fn submit(engine: &Handle, channel: &Channel, action: Action) -> Result<(), engine::Error> {
-    let command = Command {
-        id: CommandId(Uuid::now_v7()),
-        channel: channel.clone(),
-        caller: Caller::System,
-        action,
-    };
-    engine.submit(Request::new(command)).await.map(drop)
-}
-
-/// Each channel's life-cycle file and what to call it: the site's own where it has one. A file of
-/// the site's that no built-in channel is called as is a channel of its own.
-pub fn lifecycles(config: &Config) -> anyhow::Result<Vec<(Channel, String, String)>> {
-    let folder = config.text("lifecycles");
-    let mut files = Vec::new();
-    for channel in config.channels() {
-        let path = Path::new(folder).join(format!("{channel}.toml"));
-        let own = !folder.is_empty() && path.exists();
-        let file = if own {
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            (channel, text, path.display().to_string())
-        } else {
-            let text = builtin_lifecycle(&channel).unwrap_or_default().to_owned();
-            let origin = format!("the built-in life cycle of {channel}");
-            (channel, text, origin)
-        };
-        files.push(file);
-    }
-    Ok(files)
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {
@@ -447,21 +319,4 @@ fn sorted(error: anyhow::Error) -> Error {
 fn is_storage(error: &JournalError) -> bool {
     use JournalError::{Io, Sqlite, Unwritable};
     matches!(error, Io { .. } | Unwritable { .. } | Sqlite { .. })
-}
-
-/// The keys that lie beside the journal.
-struct Stored(Arc<dyn Journal>);
-
-impl WrappedKeys for Stored {
-    fn load(&self, id: &str) -> Result<Option<WrappedKey>, StoreError> {
-        Ok(self.0.wrapped_key(id)?)
-    }
-
-    fn ensure(&self, key: WrappedKey) -> Result<WrappedKey, StoreError> {
-        Ok(self.0.ensure_key(key)?)
-    }
-
-    fn destroy(&self, id: &str) -> Result<(), StoreError> {
-        Ok(self.0.destroy_key(id)?)
-    }
 }

@@ -87,6 +87,12 @@ const TABLE: &[Row] = &[
         instead: "who may write is said here, and what is written elsewhere",
     },
     Row {
+        module: "desk",
+        modules: &["cluster", "domain", "engine", "inner"],
+        crates: &["events", "tokio", "tracing"],
+        instead: "the desk hands commands on; who decides is said in `node`",
+    },
+    Row {
         module: "feed",
         modules: &["journal"],
         crates: &["events", "thiserror"],
@@ -138,7 +144,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "http",
-        modules: &["blobs", "domain", "engine", "feed", "keys", "projector"],
+        modules: &["blobs", "desk", "domain", "engine", "feed", "keys", "projector"],
         crates: &[
             "argon2",
             "axum",
@@ -165,7 +171,7 @@ const TABLE: &[Row] = &[
             "tracing",
             "uuid",
         ],
-        instead: "give a command to `engine::Handle`, or ask a view of `projector::Views`",
+        instead: "give a command to `desk::Desk`, or ask a view of `projector::Views`",
     },
     Row {
         module: "inner",

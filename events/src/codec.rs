@@ -66,6 +66,8 @@ pub fn decode_event(kind: &str, version: u16, payload: &str) -> Result<Event, De
         ("order.lifecycle_moved", 1) => read(payload, Event::OrderMoved),
         ("lifecycle.adopted", 1) => read(payload, Event::LifecycleAdopted),
         ("settings.adopted", 1) => read(payload, Event::SettingsAdopted),
+        ("writer.opened", 1) => read(payload, Event::WriterOpened),
+        ("cluster.upgraded", 1) => read(payload, Event::ClusterUpgraded),
         _ => return Err(DecodeError::Unknown { kind: kind.to_owned(), version }),
     };
     read.map_err(|source| DecodeError::Payload { kind: kind.to_owned(), version, source })

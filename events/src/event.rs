@@ -6,16 +6,17 @@ use serde_json::value::RawValue;
 
 pub mod account;
 pub mod channel;
+pub mod cluster;
 pub mod order;
 pub mod store;
 pub mod token;
 pub mod wallet;
 
 use crate::{
-    AccountForgotten, AccountRegistered, AccountUnregistered, Digest, Effect, LifecycleAdopted,
-    ListingAdded, OrderMoved, OrderPlaced, OrderStep, PasswordChanged, SessionClosed,
-    SessionOpened, SettingsAdopted, StockAdded, StoreOpened, TokenIssued, TokenRevoked,
-    WalletCharged, WalletWithdrawn,
+    AccountForgotten, AccountRegistered, AccountUnregistered, ClusterUpgraded, Digest, Effect,
+    LifecycleAdopted, ListingAdded, OrderMoved, OrderPlaced, OrderStep, PasswordChanged,
+    SessionClosed, SessionOpened, SettingsAdopted, StockAdded, StoreOpened, TokenIssued,
+    TokenRevoked, WalletCharged, WalletWithdrawn, WriterOpened,
 };
 
 macro_rules! events {
@@ -115,6 +116,10 @@ events! {
     LifecycleAdopted(LifecycleAdopted) = "lifecycle.adopted" v 1,
     /// A channel has new settings for the decisions made from here on. Deadlines set already stay.
     SettingsAdopted(SettingsAdopted) = "settings.adopted" v 1,
+    /// Another node decides from here on.
+    WriterOpened(WriterOpened) = "writer.opened" v 1,
+    /// Events of a newer level may be written from here on.
+    ClusterUpgraded(ClusterUpgraded) = "cluster.upgraded" v 1,
 }
 
 impl Event {
@@ -148,7 +153,9 @@ impl Event {
             | Self::OrderPlaced(_)
             | Self::OrderMoved(_)
             | Self::LifecycleAdopted(_)
-            | Self::SettingsAdopted(_) => None,
+            | Self::SettingsAdopted(_)
+            | Self::WriterOpened(_)
+            | Self::ClusterUpgraded(_) => None,
         }
     }
 
@@ -182,7 +189,9 @@ impl Event {
             | Self::OrderShipped(_)
             | Self::OrderReceived(_)
             | Self::LifecycleAdopted(_)
-            | Self::SettingsAdopted(_) => &[],
+            | Self::SettingsAdopted(_)
+            | Self::WriterOpened(_)
+            | Self::ClusterUpgraded(_) => &[],
         }
     }
 

@@ -122,6 +122,66 @@ name!(
     IdempotencyKey
 );
 
+/// A text that is no node's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a node's name or address has 1 to 255 visible ASCII characters and no space")]
+pub struct InvalidNodeName;
+
+/// What a node is called, or its address `host:port`: 1 to 255 visible ASCII characters. Cheap to
+/// clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeName(Arc<str>);
+
+impl NodeName {
+    /// Checks length and characters.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidNodeName> {
+        let text = text.as_ref();
+        let visible = text.bytes().all(|it| it.is_ascii_graphic());
+        if visible && (1..=255).contains(&text.len()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidNodeName)
+        }
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = InvalidNodeName;
+    fn try_from(text: String) -> Result<Self, InvalidNodeName> {
+        Self::new(text)
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> String {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl JsonSchema for NodeName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NodeName".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What a node is called, or its address `host:port`.",
+            "type": "string", "pattern": "^[!-~]{1,255}$",
+        })
+    }
+}
+
 macro_rules! uuid_id {
     ($(#[doc = $doc:literal])+ $name:ident) => {
         $(#[doc = $doc])+
@@ -251,8 +311,8 @@ impl JsonSchema for EventId {
 }
 
 /// What an event is about, as text: `order/<id>`, `account/<id>`, `store/<id>`,
-/// `listing/<store>/<sku>`, `token/<digest>`, `lifecycle/<channel>`, `settings/<channel>`. Within names `%` and `/`
-/// are written `%25` and `%2F`. Unique together with the event's channel.
+/// `listing/<store>/<sku>`, `token/<digest>`, `lifecycle/<channel>`, `settings/<channel>`, `cluster`.
+/// Within names `%` and `/` are written `%25` and `%2F`. Unique together with the event's channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Subject(String);
@@ -285,6 +345,10 @@ impl Subject {
     /// The subject of a channel's settings.
     pub fn settings(channel: &Channel) -> Self {
         Self(format!("settings/{}", escaped(channel)))
+    }
+    /// The subject of who decides, and of what every node reads.
+    pub fn cluster() -> Self {
+        Self("cluster".to_owned())
     }
     /// The text itself.
     pub fn as_str(&self) -> &str {

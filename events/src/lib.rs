@@ -24,6 +24,7 @@ pub use event::account::{
     SessionOpened,
 };
 pub use event::channel::{LifecycleAdopted, SettingsAdopted};
+pub use event::cluster::{ClusterUpgraded, WriterOpened};
 pub use event::order::{
     By, DeadlineChange, Effect, Kind, Line, Method, OrderMoved, OrderPlaced, OrderRef, OrderStep,
     Payable, PayableChange, PayableState, Phase, StockLine, StockMove, StockWord,
@@ -32,10 +33,14 @@ pub use event::store::{ListingAdded, StockAdded, StoreOpened};
 pub use event::token::{Role, TokenIssued, TokenRevoked};
 pub use event::wallet::{MoneyMove, Pot, WalletCharged, WalletWithdrawn};
 pub use event::{Event, KINDS};
+/// The newest level of the events that this version reads. Every version since the first reads those
+/// of level 1; what comes later is written when a cluster is upgraded to its level.
+pub const LEVEL: u32 = 1;
+
 pub use ids::{
     AccountId, Channel, CommandId, CommitNumber, Digest, Epoch, EventId, IdempotencyKey,
-    InvalidName, Millis, OrderId, OrderNumber, PayableId, Position, Sku, StoreId, Subject,
-    TokenName,
+    InvalidName, InvalidNodeName, Millis, NodeName, OrderId, OrderNumber, PayableId, Position, Sku,
+    StoreId, Subject, TokenName,
 };
 pub use money::{Currency, Money};
 pub use publish::{CloudEvent, Topic, publish};

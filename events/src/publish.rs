@@ -209,7 +209,9 @@ pub fn publish(recorded: &Recorded) -> Vec<CloudEvent> {
         | Event::StoreOpened(_)
         | Event::OrderMoved(_)
         | Event::LifecycleAdopted(_)
-        | Event::SettingsAdopted(_) => {}
+        | Event::SettingsAdopted(_)
+        | Event::WriterOpened(_)
+        | Event::ClusterUpgraded(_) => {}
     }
     it.records
 }

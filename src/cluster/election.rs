@@ -13,10 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use events::NodeName;
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
     error::KafkaError,
+    groups::GroupMemberInfo,
 };
 use tokio::sync::watch;
 
@@ -29,6 +31,32 @@ pub const SESSION: Duration = Duration::from_secs(6);
 
 /// How long one look for news takes.
 const POLL: Duration = Duration::from_millis(100);
+
+/// What the client of a node in the election is called begins with this; its address follows.
+const NODE: &str = "docket/";
+
+/// The group of those who may write.
+fn group_of(prefix: &str) -> String {
+    format!("{prefix}.writer")
+}
+
+/// The addresses of all who have a seat, as the coordinator knows them. Blocks.
+///
+/// # Errors
+/// When no broker answers.
+pub fn seats(
+    config: &ClientConfig,
+    prefix: &str,
+    within: Duration,
+) -> Result<Vec<NodeName>, KafkaError> {
+    let asking: BaseConsumer = config.create()?;
+    let groups = asking.fetch_group_list(Some(&group_of(prefix)), within)?;
+    let members = groups.groups().iter().flat_map(|group| group.members());
+    let address = |it: &GroupMemberInfo| NodeName::new(it.client_id().strip_prefix(NODE)?).ok();
+    let mut seats: Vec<_> = members.filter_map(address).collect();
+    seats.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    Ok(seats)
+}
 
 /// A seat among the nodes that may write, until it is dropped.
 pub struct Election {
@@ -94,13 +122,15 @@ impl ConsumerContext for Turns {
 }
 
 impl Election {
-    /// Takes a seat: `config` says where the brokers are, `prefix` what the topics' names begin with.
+    /// Takes a seat: `config` says where the brokers are, `prefix` what the topics' names begin with,
+    /// `address` where the other nodes reach this one, which everybody can ask the coordinator.
     ///
     /// # Errors
     /// When the client refuses its settings.
     pub fn stand(
         config: &ClientConfig,
         prefix: &str,
+        address: &NodeName,
         session: Duration,
     ) -> Result<Self, KafkaError> {
         let (turn, turns) = watch::channel(false);
@@ -108,7 +138,8 @@ impl Election {
         let topic = journal_topic(prefix);
         let consumer: BaseConsumer<Turns> = config
             .clone()
-            .set("group.id", format!("{prefix}.writer"))
+            .set("group.id", group_of(prefix))
+            .set("client.id", format!("{NODE}{address}"))
             // Who has the partition keeps it when others come.
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", session.as_millis().to_string())

@@ -7,8 +7,13 @@ use std::{net::SocketAddr, time::Duration};
 pub enum Kind {
     /// Anything.
     Text,
-    /// A key; never shown.
-    Secret,
+    /// A key of 32 bytes; never shown.
+    Key,
+    /// A text that only those know who should; never shown.
+    Secret {
+        /// What it weighs at least, in bytes.
+        least: usize,
+    },
     /// An address and a port.
     Address,
     /// A number and `ms`, `s`, `m`, `h` or `d`.
@@ -27,11 +32,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether values of this kind are shown to nobody.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self, Self::Key | Self::Secret { .. })
+    }
+
     /// Whether a text is a value of this kind; the error says what is wanted.
     pub(super) fn check(&self, text: &str) -> Result<(), String> {
         let (fits, wanted) = match self {
             Self::Text => (true, String::new()),
-            Self::Secret => (
+            Self::Secret { least } => (
+                text.is_empty() || text.trim().len() >= *least,
+                format!("at least {least} bytes, such as head -c 32 /dev/urandom | base64 prints"),
+            ),
+            Self::Key => (
                 text.is_empty() || crate::keys::MasterKey::parse(text).is_ok(),
                 "32 bytes as hex or base64".to_owned(),
             ),

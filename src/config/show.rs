@@ -21,6 +21,10 @@ const OF_LIFECYCLE: &str = "\
 What decisions depend on, by the channel's life cycle. Recorded in the journal when docket starts; \
 deadlines already set do not move.";
 
+const OF_KAFKA: &str = "\
+Whatever librdkafka takes, security.protocol or sasl.password for example, by its own names. In the \
+environment: DOCKET_KAFKA_<NAME>, with _ for each dot. Never shown.";
+
 /// Writes every setting: the site's, and of each channel its own and those of its life cycle, whose
 /// defaults are given. Secrets are left out.
 pub fn show(config: &Config, channels: &[(Channel, BTreeMap<String, String>)]) -> String {
@@ -30,6 +34,11 @@ pub fn show(config: &Config, channels: &[(Channel, BTreeMap<String, String>)]) -
         text.push('\n');
         comment(&mut text, it.about);
         line(&mut text, it.name, config.value(it.name), it.kind);
+    }
+    text.push_str("\n[kafka]\n");
+    comment(&mut text, OF_KAFKA);
+    for (name, value) in config.kafka() {
+        line(&mut text, name, value, Kind::Secret { least: 0 });
     }
     for (channel, defaults) in channels {
         text.push_str(&format!("\n[channel.{}]\n", key(channel)));
@@ -61,7 +70,9 @@ pub fn show(config: &Config, channels: &[(Channel, BTreeMap<String, String>)]) -
 fn line(text: &mut String, name: &str, value: &Value, kind: Kind) {
     let set = value.source != Source::Default;
     let (mark, shown, source) = match (kind, set) {
-        (Kind::Secret, true) => ("#", "\"…\"".to_owned(), format!("{}, not shown", value.source)),
+        (kind, true) if kind.is_hidden() => {
+            ("#", "\"…\"".to_owned(), format!("{}, not shown", value.source))
+        }
         (_, true) => ("", literal(&value.text), value.source.to_string()),
         (_, false) => ("#", literal(&value.text), value.source.to_string()),
     };
@@ -123,7 +134,7 @@ mod tests {
         let wide: Vec<_> = shown.lines().filter(|line| line.chars().count() > WIDTH).collect();
         assert!(wide.is_empty(), "{wide:?}");
         let again = Config::resolve(&[], Some(("docket.toml", &shown)), []).unwrap();
-        for it in SITE.iter().filter(|it| it.kind != Kind::Secret) {
+        for it in SITE.iter().filter(|it| !it.kind.is_hidden()) {
             assert_eq!(again.value(it.name), config.value(it.name), "{}", it.name);
         }
         assert_eq!(again.overrides(&channel), config.overrides(&channel));

@@ -2,7 +2,7 @@
 
 use events::{
     AccountId, Channel, CommandId, Digest, Kind, ListingAdded, Method, Millis, Money, OrderId,
-    OrderNumber, Sealed, Sku, StoreId, TokenIssued, TokenName,
+    OrderNumber, Sealed, Sku, StoreId, TokenIssued, TokenName, WriterOpened,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,13 @@ pub enum Action {
         /// What the site overrides, by name.
         overrides: std::collections::BTreeMap<String, String>,
     },
+    /// That a node decides from here on. Given by that node, to itself.
+    OpenWriter(WriterOpened),
+    /// That events of a newer level may be written.
+    UpgradeCluster {
+        /// The level.
+        level: u32,
+    },
 }
 
 impl Action {
@@ -208,6 +215,8 @@ impl Action {
             Self::Step { word, .. } => word.as_str(),
             Self::AdoptLifecycle { .. } => "adopt_lifecycle",
             Self::AdoptSettings { .. } => "adopt_settings",
+            Self::OpenWriter(_) => "open_writer",
+            Self::UpgradeCluster { .. } => "upgrade_cluster",
         }
     }
 
@@ -230,7 +239,9 @@ impl Action {
             | Self::Fund { .. }
             | Self::Place(_)
             | Self::AdoptLifecycle { .. }
-            | Self::AdoptSettings { .. } => None,
+            | Self::AdoptSettings { .. }
+            | Self::OpenWriter(_)
+            | Self::UpgradeCluster { .. } => None,
         }
     }
 }

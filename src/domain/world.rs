@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Everything that decisions depend on.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct World {
     /// Every account that is not given up.
     pub accounts: HashMap<AccountId, Account>,
@@ -37,6 +37,25 @@ pub struct World {
     pub keys: Keys,
     /// Where all money lies that docket has ever seen; the sum over each currency is zero.
     pub pots: Pots,
+    /// The level of the events that may be written: every node of the cluster reads those.
+    pub level: u32,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            accounts: HashMap::new(),
+            logins: HashMap::new(),
+            tokens: HashMap::new(),
+            channels: HashMap::new(),
+            orders: Orders::default(),
+            leaving: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            keys: Keys::default(),
+            pots: Pots::default(),
+            level: 1,
+        }
+    }
 }
 
 /// Somebody.
@@ -290,6 +309,8 @@ impl World {
                     in_force.settings = Settings::recorded(defaults, &it.values);
                 }
             }
+            Event::WriterOpened(_) => {} // The commit's epoch says all that a decision needs.
+            Event::ClusterUpgraded(it) => self.level = it.level,
         }
     }
 

@@ -31,6 +31,13 @@ pub(super) struct Encoded {
     pub(super) header: DecisionHeader,
 }
 
+impl Encoded {
+    /// Its recorded form alone.
+    pub(super) fn into_decision(self) -> RecordedDecision {
+        self.decision
+    }
+}
+
 impl Batch {
     /// Whether nothing is decided.
     pub(super) fn is_empty(&self) -> bool {

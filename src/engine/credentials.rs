@@ -16,12 +16,16 @@ pub struct Credentials(RwLock<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
+    /// The newest event that it has taken in.
+    position: Position,
     logins: HashMap<(Channel, Digest), AccountId>,
     accounts: HashMap<AccountId, KnownAccount>,
     sessions: HashMap<Digest, (AccountId, Millis)>,
     tokens: HashMap<Digest, TokenIssued>,
     lifecycles: BTreeMap<Channel, KnownLifecycle>,
     stores: HashMap<AccountId, Vec<StoreId>>,
+    /// 0 before the first upgrade.
+    level: u32,
 }
 
 /// An account, as the edge needs to know it.
@@ -108,9 +112,24 @@ impl Credentials {
         self.table().lifecycles.get(channel).copied()
     }
 
-    /// Takes in a durable event.
+    /// The newest event that it has taken in.
+    pub fn position(&self) -> Position {
+        self.table().position
+    }
+
+    /// The level of the events that may be written.
+    pub fn level(&self) -> u32 {
+        self.table().level.max(1)
+    }
+
+    /// Takes in a durable event; one that it has taken in before changes nothing, so that a journal
+    /// may be read again behind it.
     pub(super) fn apply(&self, recorded: &Recorded) {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if recorded.position <= table.position {
+            return;
+        }
+        table.position = recorded.position;
         match &recorded.event {
             Event::AccountRegistered(it) => {
                 table.logins.insert((recorded.channel.clone(), it.login), it.account);
@@ -163,6 +182,7 @@ impl Credentials {
                 let known = KnownLifecycle { version, digest, position };
                 table.lifecycles.insert(recorded.channel.clone(), known);
             }
+            Event::ClusterUpgraded(it) => table.level = it.level,
             Event::StoreOpened(it) => {
                 table.stores.entry(it.owner).or_default().push(it.store.clone());
             }
@@ -183,7 +203,8 @@ impl Credentials {
             | Event::OrderRefunded(_)
             | Event::OrderRejected(_)
             | Event::OrderMoved(_)
-            | Event::SettingsAdopted(_) => {}
+            | Event::SettingsAdopted(_)
+            | Event::WriterOpened(_) => {}
         }
     }
 

@@ -159,6 +159,11 @@ pub(super) fn queued(commands: usize) {
     gauge!(QUEUE_DEPTH).set(commands as f64);
 }
 
+/// No engine runs here, so no command waits.
+pub fn no_queue() {
+    queued(0);
+}
+
 fn command_counter(command: &'static str, outcome: Outcome) -> Counter {
     counter!(COMMANDS, "command" => command, "outcome" => outcome.as_str())
 }
@@ -166,8 +171,18 @@ fn command_counter(command: &'static str, outcome: Outcome) -> Counter {
 /// Every map of the world with how many entries it has, as `docket_world_size` tells it. A new one
 /// does not compile until it is told here.
 pub fn world_sizes(world: &World) -> [(&'static str, usize); 16] {
-    let World { accounts, logins, tokens, channels, orders, leaving, deadlines, keys, pots } =
-        world;
+    let World {
+        accounts,
+        logins,
+        tokens,
+        channels,
+        orders,
+        leaving,
+        deadlines,
+        keys,
+        pots,
+        level: _,
+    } = world;
     let Pots { outside, wallets, held } = pots;
     let mut inside = [0; 7];
     for state in channels.values() {

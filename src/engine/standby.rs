@@ -2,21 +2,39 @@
 
 use std::sync::Arc;
 
-use events::{Head, Millis, Recorded};
+use events::{Channel, CommandId, Commit, Epoch, Head, Millis, Position, Recorded, WriterOpened};
+use uuid::Uuid;
 
-use super::{Credentials, ReplayError, replay};
-use crate::{domain::World, journal::Journal};
+use super::{Clock, Credentials, ReplayError, Request, Time, batch, replay};
+use crate::{
+    domain::{self, Action, Caller, Command, World},
+    journal::{Journal, JournalError},
+};
+
+/// The channel of what belongs to none.
+const SITE: &str = "site";
 
 /// A fold of a journal up to some commit, from which an engine can go on at once.
-#[derive(Default)]
 pub struct Standby {
     pub(super) world: World,
     pub(super) head: Head,
-    pub(super) recorded_at: Millis,
     pub(super) credentials: Arc<Credentials>,
+    pub(super) time: Arc<Time>,
 }
 
 impl Standby {
+    /// Of nothing yet. The machine's time comes from `clock`.
+    pub fn new(clock: Clock) -> Self {
+        let time = Arc::new(Time::new(clock, Millis::default()));
+        Self::beside(Arc::default(), time)
+    }
+
+    /// Of nothing yet, beside a table and a time that are of the same journal and further on: those
+    /// stay as they are until this has come to where they are, and go on with it from there.
+    pub fn beside(credentials: Arc<Credentials>, time: Arc<Time>) -> Self {
+        Self { world: World::default(), head: Head::default(), credentials, time }
+    }
+
     /// Takes in all that the journal holds by now, and shows each event to somebody else on the way.
     /// Blocks while it reads.
     ///
@@ -27,12 +45,22 @@ impl Standby {
         journal: &dyn Journal,
         mut see: impl FnMut(&Recorded),
     ) -> Result<(), ReplayError> {
-        let Self { world, head, recorded_at, credentials } = self;
-        replay::follow(journal, world, head, |recorded| {
-            *recorded_at = recorded.recorded_at;
+        let Self { world, head, credentials, time } = self;
+        let mut newest = None;
+        let followed = replay::follow(journal, world, head, |recorded| {
+            newest = Some(recorded.recorded_at);
             credentials.apply(recorded);
             see(recorded);
-        })
+        });
+        if let Some(newest) = newest {
+            time.reached(newest);
+        }
+        followed
+    }
+
+    /// Everything that it has taken in.
+    pub fn into_world(self) -> World {
+        self.world
     }
 
     /// The newest commit that it has taken in.
@@ -44,5 +72,39 @@ impl Standby {
     /// here keeps the same table.
     pub fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
+    }
+
+    /// The time of what it has taken in; the engine that goes on from here keeps the same.
+    pub fn time(&self) -> &Arc<Time> {
+        &self.time
+    }
+
+    /// Opens an epoch: appends the commit that says who decides from here on. Blocks until it is
+    /// durable, and then nobody of an epoch before can append any more; [catch up](Self::catch_up)
+    /// with it before an engine goes on.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] when another node has appended meanwhile: catch up and try again.
+    pub fn open_epoch(
+        &self,
+        journal: &dyn Journal,
+        epoch: Epoch,
+        opened: WriterOpened,
+    ) -> Result<(), JournalError> {
+        let (now, first) = (self.time.now(), Position(self.head.position.0 + 1));
+        let channel = Channel::new(SITE).expect("it is short");
+        let request = Request::new(Command {
+            id: CommandId(Uuid::now_v7()),
+            channel: channel.clone(),
+            caller: Caller::System,
+            action: Action::OpenWriter(opened),
+        });
+        let decided = domain::decide(&self.world, &request.command, now);
+        let encoded = decided.and_then(|it| batch::encode(&request, &channel, it, first, now, 0));
+        let decision = encoded.expect("docket may open, and it is small").into_decision();
+        let commit = Commit::seal(&self.head, epoch, vec![decision]);
+        let appending = journal.append(Arc::new(commit), Vec::new());
+        let ended = |_| JournalError::Closed("its thread has ended".into());
+        appending.blocking_recv().map_err(ended)?
     }
 }

@@ -49,6 +49,14 @@ impl Time {
         *self.newest() = (at, Instant::now());
     }
 
+    /// Something was recorded at this time, here or elsewhere, before now.
+    pub(super) fn reached(&self, at: Millis) {
+        let mut newest = self.newest();
+        if at > newest.0 {
+            *newest = (at, Instant::now());
+        }
+    }
+
     fn newest(&self) -> MutexGuard<'_, (Millis, Instant)> {
         self.newest.lock().expect("nothing panics while it holds the time")
     }

@@ -236,6 +236,8 @@ impl Writer {
         } else if let Some(in_flight) = self.in_flight.back_mut() {
             in_flight.answers.push((reply, answer));
         } else {
+            // No commit will prove that nobody else has decided meanwhile.
+            let answer = if (self.options.alone)() { answer } else { Err(Error::NoWriter) };
             let _ = reply.send(answer); // The caller may have gone away.
         }
     }

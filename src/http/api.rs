@@ -42,8 +42,10 @@ use route::{Route, delete, get, post, put};
 use super::{
     App,
     access::{Bearer, Denied, Row, Who},
+    fresh,
     incoming::Incoming,
 };
+use crate::desk::Newest;
 
 /// What a site may set about this API. Not journaled.
 #[derive(Debug, Clone)]
@@ -206,7 +208,7 @@ pub fn router() -> Router<Arc<App>> {
     for (path, routes) in by_path() {
         let handler = move |State(app): State<Arc<App>>, request: Request| {
             let routes = Arc::clone(&routes);
-            async move { answer(app, &routes, request).await.unwrap_or_else(Problem::into_response) }
+            async move { answer(app, &routes, request).await }
         };
         router = router.route(path, any(handler));
     }
@@ -243,11 +245,25 @@ fn by_path() -> BTreeMap<&'static str, Arc<[Arc<Route>]>> {
     paths.into_iter().map(|(path, routes)| (path, routes.into())).collect()
 }
 
-async fn answer(
+async fn answer(app: Arc<App>, routes: &[Arc<Route>], request: Request) -> Response {
+    let query = request.method().is_safe();
+    let mut known = None;
+    let answered = try_answer(app, routes, request, &mut known).await;
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    if let Some(newest) = known.filter(|_| query) {
+        fresh::mark(&mut response, newest);
+    }
+    response
+}
+
+/// Answers, and tells what is known of the newest commit as soon as that is.
+async fn try_answer(
     app: Arc<App>,
     routes: &[Arc<Route>],
     request: Request,
+    known: &mut Option<Newest>,
 ) -> Result<Response, Problem> {
+    let is_query = request.method().is_safe();
     let asked = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let route = routes.iter().find(|route| route.method == asked).cloned();
     let route = route.ok_or_else(|| {
@@ -265,6 +281,9 @@ async fn answer(
     let request = Request::from_parts(parts, body);
     let settings = &app.settings;
     let request = Incoming::read(request, settings.body_bytes_max, settings).await?;
+    let min_position = request.min_position()?;
+    let newest = app.newest(is_query, min_position).await?;
+    *known = Some(newest);
     let bearer = bearer(&app, &request);
     match bearer.admitted(route.who) {
         Ok(()) => {}
@@ -280,10 +299,9 @@ async fn answer(
     }
     let query = Query::read(query.as_deref(), route.query)?;
     request.idempotency_key()?;
-    let min_position = request.min_position()?;
-    let call =
-        Call { app, route: Arc::clone(&route), request, query, bearer, min_position, path, target };
-    route.answer(call).await
+    let route = Arc::clone(&route);
+    let call = Call { app, route, request, query, bearer, newest, min_position, path, target };
+    Arc::clone(&call.route).answer(call).await
 }
 
 /// Who a request comes from. On a public route nobody looks.

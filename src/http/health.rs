@@ -41,13 +41,16 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
             })
         })
         .collect();
-    let body = json!({
+    let mut body = json!({
         "status": if reason.is_none() { "ready" } else { "not ready" },
         "reason": reason,
         "position": app.engine.head().position,
         "clock_behind_seconds": app.engine.clock_behind_ms() / 1000,
         "views": views,
     });
+    if let Some(member) = &app.member {
+        body["node"] = member.status();
+    }
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     super::json(status, &body)
 }

@@ -62,6 +62,9 @@ pub(super) fn password_hashes() -> Counter {
 pub(super) async fn scrape(State(app): State<Arc<App>>) -> Response {
     app.engine.measure();
     app.views.measure();
+    if let Some(member) = &app.member {
+        member.measure();
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], (app.metrics)()).into_response()
 }

@@ -6,6 +6,7 @@ use axum::{
     body::Bytes,
     http::{Method, Request, StatusCode, header::CONTENT_TYPE},
 };
+use events::NodeName;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -19,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    BODY_BYTES_MAX, COMMANDS, Committed, NodeName, NotWriter, POSITION, Reason, STATUS, Signer,
-    Submission, coalescer::Coalescer, unreadable,
+    BODY_BYTES_MAX, COMMANDS, Committed, NotWriter, POSITION, Reason, STATUS, Signer, Submission,
+    coalescer::Coalescer, unreadable,
 };
 use crate::engine::{self, Accepted};
 

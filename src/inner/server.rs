@@ -10,14 +10,14 @@ use axum::{
     http::{Method, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
-use events::Head;
+use events::{Head, NodeName};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde::Serialize;
 
 use super::{
-    Admitted, BODY_BYTES_MAX, COMMANDS, Committed, NodeName, NotWriter, POSITION, Reason, STATUS,
-    Service, Submission, Verifier, unreadable,
+    Admitted, BODY_BYTES_MAX, COMMANDS, Committed, NotWriter, POSITION, Reason, STATUS, Service,
+    Submission, Verifier, unreadable,
 };
 use crate::engine;
 

@@ -7,10 +7,10 @@
 //! - an answer: another label, the request's nonce, the status, the body's SHA-256.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use events::{Digest, Millis};
+use events::{Digest, Millis, NodeName};
 use sha2::{Digest as _, Sha256};
 
-use super::{NodeName, Secret};
+use super::Secret;
 use crate::{engine::Clock, keys};
 
 /// The headers of a signed request; its answer has [`SIGNATURE`](header::SIGNATURE) alone.

@@ -8,10 +8,10 @@ use std::{
 };
 
 use axum::http::{HeaderMap, Method, StatusCode};
-use events::{Digest, Millis};
+use events::{Digest, Millis, NodeName};
 
 use super::{
-    NodeName, Secret,
+    Secret,
     seen::{Again, Seen},
     signing::{Stamp, header, sha256, sign_answer},
 };

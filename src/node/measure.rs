@@ -32,6 +32,7 @@ pub fn keep_metrics() -> anyhow::Result<PrometheusHandle> {
     engine::describe_metrics();
     projector::describe_metrics();
     http::describe_metrics();
+    super::service::describe_metrics();
     let upkeep = metrics.clone();
     tokio::spawn(async move {
         loop {

@@ -21,6 +21,7 @@ pub(super) fn engine_options(config: &Config, clock: Option<Clock>, tail: Tail) 
         clock: clock.unwrap_or(default.clock),
         turn_max: default.turn_max,
         tail,
+        alone: default.alone,
     }
 }
 

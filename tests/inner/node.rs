@@ -19,12 +19,12 @@ use docket::{
     engine::{self, Accepted, Clock, Error},
     http::server,
     inner::{
-        NodeName, NotWriter, PeerOptions, Peers, Secret, Service, Signer, Verifier,
-        VerifierOptions, router,
+        NotWriter, PeerOptions, Peers, Secret, Service, Signer, Verifier, VerifierOptions, router,
     },
 };
 use events::{
-    Channel, CommandId, CommitNumber, Digest, Epoch, Head, Millis, Position, Receipt, StoreId,
+    Channel, CommandId, CommitNumber, Digest, Epoch, Head, Millis, NodeName, Position, Receipt,
+    StoreId,
 };
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};

@@ -79,6 +79,8 @@ variants! {
         Action::Move { .. },
         Action::AdoptLifecycle { .. },
         Action::AdoptSettings { .. },
+        Action::OpenWriter(_),
+        Action::UpgradeCluster { .. },
     ;
     caller(Caller):
         Caller::System,
@@ -102,6 +104,7 @@ variants! {
         Error::Unknown(_),
         Error::Unread(_),
         Error::Stopped(_),
+        Error::NoWriter,
         Error::ShuttingDown,
     ;
     rejection(Rejection):

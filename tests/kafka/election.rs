@@ -6,12 +6,14 @@ use docket::{
     cluster::Election,
     journal::{KafkaJournal, kafka::Options},
 };
+use events::NodeName;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::{
     client::PATIENCE,
     support::kafka::{self, Cluster},
 };
+use uuid::Uuid;
 
 const SESSION: Duration = Duration::from_secs(2);
 
@@ -29,7 +31,8 @@ async fn site(brokers: &str) -> Options {
 }
 
 fn stand(site: &Options) -> Election {
-    Election::stand(&site.client(), &site.prefix, SESSION).unwrap()
+    let address = NodeName::new(format!("{}:1", Uuid::new_v4())).unwrap();
+    Election::stand(&site.client(), &site.prefix, &address, SESSION).unwrap()
 }
 
 async fn has_its_turn(node: &Election) {

@@ -121,6 +121,7 @@ impl Books {
                     assert!(it.closed.is_empty() && it.money.is_empty());
                 }
             },
+            Event::WriterOpened(_) | Event::ClusterUpgraded(_) => {}
             Event::TokenIssued(it) => {
                 let at = recorded.recorded_at;
                 self.tokens.retain(|_, known| known.expires_at.is_none_or(|it| it > at));

@@ -116,7 +116,7 @@ fn a_refusal_waits_for_what_waits_itself() {
 fn a_standby_goes_on_where_the_writer_ends() {
     in_each_channel(async || {
         let site = Site::new(|_| {}).await;
-        let mut standby = engine::Standby::default();
+        let mut standby = engine::Standby::new(engine::Options::default().clock);
         let mut shown = Vec::new();
         let mut keep_up = |standby: &mut engine::Standby, site: &Site| {
             standby.catch_up(site.journal.as_ref(), |it| shown.push(it.position.0)).unwrap();

@@ -122,6 +122,11 @@ impl<'a> Giving<'a> {
                 let pairs = overrides.iter().map(|(name, it)| ((*name).into(), (*it).into()));
                 Action::AdoptSettings { overrides: pairs.collect() }
             }
+            What::OpenWriter => {
+                let name = || NodeName::new("here:1").unwrap();
+                Action::OpenWriter(WriterOpened { node: name(), address: name() })
+            }
+            What::UpgradeCluster(level) => Action::UpgradeCluster { level: *level },
         }
     }
 

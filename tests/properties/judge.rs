@@ -9,7 +9,8 @@ use docket::domain::{
     lifecycle::{MoneyWord, Word},
 };
 use events::{
-    AccountId, By, Currency, Millis, Money, OrderId, Phase, Pot, Role, Sku, StockWord, StoreId,
+    AccountId, By, Currency, LEVEL, Millis, Money, OrderId, Phase, Pot, Role, Sku, StockWord,
+    StoreId,
 };
 
 use super::{
@@ -109,6 +110,13 @@ pub fn judge(books: &Books, world: &World, command: &Command, now: Millis) -> Ve
             Some(law) if it.operates() => it.adopts(law, overrides),
             _ => Refused,
         },
+        Action::OpenWriter(_) => happens(command.caller == Caller::System),
+        Action::UpgradeCluster { level } => {
+            match it.operates_all() && (world.level..=LEVEL).contains(level) {
+                true if *level == world.level => Nothing,
+                lawful => happens(lawful),
+            }
+        }
     }
 }
 

@@ -105,6 +105,8 @@ pub enum What {
         text: Text,
     },
     AdoptSettings(&'static [(&'static str, &'static str)]),
+    OpenWriter,
+    UpgradeCluster(u32),
 }
 
 #[derive(Debug, Clone)]
@@ -360,6 +362,8 @@ fn operated() -> BoxedStrategy<What> {
             .prop_map(|(order, fitting)| What::Move { order, fitting }),
         12 => adopted.boxed(),
         2 => prop::sample::select(SETTINGS.to_vec()).prop_map(What::AdoptSettings),
+        1 => Just(What::OpenWriter),
+        1 => (0..3u32).prop_map(What::UpgradeCluster),
     ]
     .boxed()
 }

@@ -14,6 +14,7 @@ use super::{
     route::Route,
 };
 use crate::{
+    desk::Newest,
     domain::{Action, Caller, Command, Credential, lifecycle::Check},
     engine::{Accepted, KeyOwner, KeyUse, KnownAccount, Request},
     projector::ViewName,
@@ -28,6 +29,8 @@ pub(super) struct Call {
     pub(super) request: Incoming,
     pub(super) query: Query,
     pub(super) bearer: Bearer,
+    /// The newest commit there was when the call came.
+    pub(super) newest: Newest,
     pub(super) min_position: Option<Position>,
     /// The parts of the path that have names.
     pub(super) path: HashMap<String, String>,
@@ -221,8 +224,8 @@ impl Call {
     /// Waits until a view has seen every write acknowledged so far, and gives the position that
     /// the answer will have seen.
     pub(super) async fn fresh(&self, view: ViewName) -> Result<Position, Problem> {
-        let head = self.app.engine.head().position;
-        let position = self.min_position.map_or(head, |least| least.max(head));
+        let newest = self.newest.position().max(self.app.engine.head().position);
+        let position = self.min_position.map_or(newest, |least| least.max(newest));
         self.app.views.reached(view, position, self.app.settings.read_within).await?;
         Ok(position)
     }

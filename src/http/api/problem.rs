@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::{
+    fresh::Stale,
     incoming::{self, BadHeader},
     lockout::RetryAfter,
     passwords,
@@ -262,7 +263,9 @@ impl From<engine::Error> for Problem {
                 problem.0.command = Some(command);
                 problem
             }
-            Error::Full | Error::Overdue | Error::ShuttingDown => Self::busy(error.to_string()),
+            Error::Full | Error::Overdue | Error::NoWriter | Error::ShuttingDown => {
+                Self::busy(error.to_string())
+            }
         }
     }
 }
@@ -323,6 +326,12 @@ impl From<feed::Error> for Problem {
     fn from(error: feed::Error) -> Self {
         tracing::error!(%error, "the journal cannot be read");
         Self::storage()
+    }
+}
+
+impl From<Stale> for Problem {
+    fn from(stale: Stale) -> Self {
+        Self::busy(stale.to_string())
     }
 }
 

@@ -30,8 +30,10 @@ use failure::Failure;
 use super::super::{
     App,
     access::{Row, Who},
+    fresh,
     incoming::Incoming,
 };
+use crate::desk::Newest;
 
 /// What a site may set about this dialect. Not journaled.
 #[derive(Debug, Clone)]
@@ -209,7 +211,15 @@ pub fn router() -> Router<Arc<App>> {
         let route = Arc::new(route);
         let handler = move |State(app): State<Arc<App>>, request: Request| {
             let route = Arc::clone(&route);
-            async move { respond(route.empty, answer(&app, &route, request).await) }
+            async move {
+                let mut known = None;
+                let reply = answer(&app, &route, request, &mut known).await;
+                let mut response = respond(route.empty, reply);
+                if let Some(newest) = known.filter(|_| route.get) {
+                    fresh::mark(&mut response, newest);
+                }
+                response
+            }
         };
         router = router.route(path, any(handler));
     }
@@ -239,7 +249,13 @@ async fn no_such_path() -> Response {
     respond(|| json!({}), Err(Failure::new(404, "no such path")))
 }
 
-async fn answer(app: &Arc<App>, route: &Route, request: Request) -> Reply {
+/// Answers, and tells what is known of the newest commit as soon as that is.
+async fn answer(
+    app: &Arc<App>,
+    route: &Route,
+    request: Request,
+    known: &mut Option<Newest>,
+) -> Reply {
     let allowed =
         request.method() == Method::POST || (route.get && request.method() == Method::GET);
     if !allowed {
@@ -256,7 +272,9 @@ async fn answer(app: &Arc<App>, route: &Route, request: Request) -> Reply {
         _ => None,
     };
     let request = Incoming::read(request, bytes_max, &app.settings).await?;
-    let call = Call::read(app, settings, route.operation, request)?;
+    let newest = app.newest(route.get, request.min_position()?).await?;
+    *known = Some(newest);
+    let call = Call::read(app, settings, route.operation, request, newest)?;
     match route.operation {
         Operation::Register => accounts::register(call).await,
         Operation::Unregister => accounts::unregister(call).await,

@@ -8,8 +8,8 @@ use docket::{
 };
 use events::{
     AccountId, Channel, CommandId, Currency, Digest, IdempotencyKey, Kind, ListingAdded, Method,
-    Millis, Money, OrderId, OrderNumber, OrderReceipt, Phase, Position, Receipt, Role, Sealed, Sku,
-    StoreId, TokenIssued, TokenName, WrappedKey,
+    Millis, Money, NodeName, OrderId, OrderNumber, OrderReceipt, Phase, Position, Receipt, Role,
+    Sealed, Sku, StoreId, TokenIssued, TokenName, WrappedKey, WriterOpened,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -84,6 +84,10 @@ pub fn any_owner() -> BoxedStrategy<KeyOwner> {
     prop_oneof![Just(KeyOwner::Account), login, token].boxed()
 }
 
+fn node_name() -> impl Strategy<Value = NodeName> {
+    "[!-~]{1,20}".prop_map(|text| NodeName::new(text).unwrap())
+}
+
 pub fn any_action() -> BoxedStrategy<Action> {
     let accounts = prop_oneof![
         (account(), digest(), sealed(), sealed()).prop_map(
@@ -129,6 +133,9 @@ pub fn any_action() -> BoxedStrategy<Action> {
     let channels = prop_oneof![
         (digest(), text()).prop_map(|(digest, text)| Action::AdoptLifecycle { digest, text }),
         btree_map(text(), text(), 0..4).prop_map(|overrides| Action::AdoptSettings { overrides }),
+        (node_name(), node_name())
+            .prop_map(|(node, address)| Action::OpenWriter(WriterOpened { node, address })),
+        any::<u32>().prop_map(|level| Action::UpgradeCluster { level }),
     ];
     prop_oneof![accounts, tokens, stores, orders, channels].boxed()
 }
@@ -142,6 +149,7 @@ pub fn any_error() -> BoxedStrategy<Error> {
         uuid().prop_map(|id| Error::Unknown(CommandId(id))),
         text().prop_map(|it| Error::Unread(Arc::from(it))),
         text().prop_map(|it| Error::Stopped(Arc::from(it))),
+        Just(Error::NoWriter),
         Just(Error::ShuttingDown),
     ]
     .boxed()

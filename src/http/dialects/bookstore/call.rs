@@ -18,6 +18,7 @@ use super::{
     failure::{Failure, Named},
 };
 use crate::{
+    desk::Newest,
     domain::{Action, Caller, Command, Credential, DECISION_BYTES_MAX},
     engine::{Accepted, KeyOwner, KeyUse, KnownAccount, Request},
     keys,
@@ -33,6 +34,7 @@ pub(super) struct Call<'a> {
     pub(super) fields: Fields,
     operation: Operation,
     request: Incoming,
+    newest: Newest,
     min_position: Option<Position>,
 }
 
@@ -53,11 +55,12 @@ impl<'a> Call<'a> {
         settings: &'a Settings,
         operation: Operation,
         request: Incoming,
+        newest: Newest,
     ) -> Result<Self, Failure> {
         let fields = Fields::parse(&request.body)?;
         request.idempotency_key()?;
         let min_position = request.min_position()?;
-        Ok(Self { app, settings, fields, operation, request, min_position })
+        Ok(Self { app, settings, fields, operation, request, newest, min_position })
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -191,8 +194,8 @@ impl<'a> Call<'a> {
     /// Waits until a view has seen every write acknowledged so far, and gives the position that
     /// the answer will have seen.
     pub(super) async fn fresh(&self, view: ViewName) -> Result<Position, Failure> {
-        let head = self.app.engine.head().position;
-        let position = self.min_position.map_or(head, |least| least.max(head));
+        let newest = self.newest.position().max(self.app.engine.head().position);
+        let position = self.min_position.map_or(newest, |least| least.max(newest));
         self.app.views.reached(view, position, self.app.settings.read_within).await?;
         Ok(position)
     }

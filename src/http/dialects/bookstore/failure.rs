@@ -4,6 +4,7 @@ use events::Phase;
 
 use super::super::super::{
     fields::Bad,
+    fresh::Stale,
     incoming::{self, BadHeader},
     lockout::RetryAfter,
     passwords,
@@ -82,9 +83,11 @@ impl Failure {
             Error::Rejected(rejection) => Self::refused(rejection, named),
             Error::KeyReused => Self::new(422, error.to_string()),
             Error::Stopped(_) | Error::Unread(_) => Self::storage(),
-            Error::Full | Error::Overdue | Error::Unknown(_) | Error::ShuttingDown => {
-                Self::busy(error.to_string())
-            }
+            Error::Full
+            | Error::Overdue
+            | Error::NoWriter
+            | Error::Unknown(_)
+            | Error::ShuttingDown => Self::busy(error.to_string()),
         }
     }
 
@@ -186,6 +189,12 @@ impl From<passwords::Error> for Failure {
                 Self::storage()
             }
         }
+    }
+}
+
+impl From<Stale> for Failure {
+    fn from(stale: Stale) -> Self {
+        Self::busy(stale.to_string())
     }
 }
 

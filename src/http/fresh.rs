@@ -1,0 +1,50 @@
+//! How new an answer must be, and what to say where nobody can tell.
+
+use axum::{http::HeaderValue, response::Response};
+use events::Position;
+
+use super::App;
+use crate::desk::Newest;
+
+/// Says of an answer to a query that there may be newer writes, acknowledged by another node.
+const CONSISTENCY: &str = "docket-consistency";
+
+/// Why a request is not answered now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stale {
+    /// The caller wants to be certain, and nobody is.
+    #[error(
+        "no node is known to take commands at the moment, so that nobody can vouch for position {0}; \
+         try again soon, or without Docket-Min-Position"
+    )]
+    NoWriter(Position),
+    /// This node is behind the one that writes.
+    #[error("this node has not followed to position {0} in time; try again soon")]
+    Behind(Position),
+}
+
+impl App {
+    /// The newest commit there is, once this node knows everybody's credentials as of then. A query
+    /// that names a position is answered only where somebody vouches for it.
+    pub(super) async fn newest(
+        &self,
+        query: bool,
+        least: Option<Position>,
+    ) -> Result<Newest, Stale> {
+        let newest = self.engine.newest().await;
+        if let (Newest::Known(_), true, Some(least)) = (newest, query, least) {
+            return Err(Stale::NoWriter(least));
+        }
+        match self.engine.follows(newest.position(), self.settings.read_within).await {
+            true => Ok(newest),
+            false => Err(Stale::Behind(newest.position())),
+        }
+    }
+}
+
+/// Says so on the answer to a query that nobody vouched for.
+pub(super) fn mark(response: &mut Response, newest: Newest) {
+    if let Newest::Known(_) = newest {
+        response.headers_mut().insert(CONSISTENCY, HeaderValue::from_static("eventual"));
+    }
+}

@@ -1,0 +1,64 @@
+//! What a node needs to be one of several, and what two that are told differently make of it.
+
+use super::{
+    site::{Nodes, OPERATOR, Site, get},
+    support::kafka,
+};
+
+#[test]
+fn what_is_missing_is_named() {
+    let site = |without: &str| Site::on("127.0.0.1:1", 1).without(without);
+    for name in ["BROKERS", "MASTER_KEY", "CLUSTER_SECRET", "OPERATOR_TOKEN", "BLOBS"] {
+        let ended = site(name).spawn(0).ended();
+        assert!(!ended.status.success(), "{ended:?}");
+        let setting = name.to_lowercase();
+        let says = format!("a node of several needs the setting {setting}");
+        assert!(ended.log.contains(&says), "{}", ended.log);
+        assert!(ended.log.contains(&format!("DOCKET_{name}")), "{}", ended.log);
+    }
+    for (name, value, says) in [
+        ("CLUSTER_SECRET", "short", "at least 32 bytes"),
+        ("OPERATOR_TOKEN", "short", "at least 43 bytes"),
+        ("INNER_LISTEN", "0.0.0.0:0", "set inner_address"),
+    ] {
+        let ended = Site::on("127.0.0.1:1", 1).with(name, value).spawn(0).ended();
+        assert!(!ended.status.success() && ended.log.contains(says), "{name}: {}", ended.log);
+        assert!(!ended.log.contains(&format!("\"{value}\"")), "a secret is shown: {}", ended.log);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_versions_of_a_life_cycle_the_newer_one_holds_whoever_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let native = docket::builtin::builtin_lifecycle(&events::Channel::new("native").unwrap());
+    let native = native.unwrap();
+    let version = native.lines().find(|line| line.starts_with("version")).unwrap();
+    std::fs::write(folder.path().join("native.toml"), native.replace(version, "version = 77"))
+        .unwrap();
+    let old = Site::on(&kafka::bootstrap(), 1);
+    let in_force = async |nodes: &Nodes, node: usize| {
+        let told = get(&nodes.client(node), OPERATOR, "/v1/lifecycles/native").await;
+        assert_eq!(told.status, 200, "{told:?}");
+        told.body["version"].as_u64().unwrap()
+    };
+    // The first writes, and knows the version that docket comes with.
+    let mut nodes = Nodes::start(old, 1).await;
+    let before = in_force(&nodes, 0).await;
+    assert!(before < 77);
+    // The second follows, whatever it is told, until it writes.
+    nodes.site.tell("LIFECYCLES", folder.path().to_str().unwrap());
+    nodes.nodes.push(Some(nodes.site.start(1)));
+    assert_eq!(in_force(&nodes, 1).await, before);
+    nodes.kill(0);
+    nodes.writer().await;
+    assert_eq!(in_force(&nodes, 1).await, 77);
+    // The first comes back with its older one, and takes over: the newer one stays.
+    nodes.site.tell("LIFECYCLES", "");
+    nodes.start_again(0);
+    assert_eq!(in_force(&nodes, 0).await, 77);
+    nodes.kill(1);
+    assert_eq!(nodes.writer().await, 0);
+    assert_eq!(in_force(&nodes, 0).await, 77);
+    let log = nodes.node(0).log();
+    assert!(log.contains("is not newer than 77, which is in force"), "{log}");
+}

@@ -1,0 +1,101 @@
+//! A node that writes and is stopped for longer than its turn lasts does no harm when it goes on.
+
+use std::{process::Command, time::Duration};
+
+use axum::http::Method;
+use docket::client::Client;
+use serde_json::json;
+
+use super::{
+    site::{Nodes, OPERATOR, PATIENCE, Site, get, post},
+    support::{Process, kafka},
+};
+
+fn signal(process: &Process, signal: &str) {
+    let pid = process.pid().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+}
+
+/// Makes an account.
+async fn register(client: &Client, login: &str) -> axum::http::StatusCode {
+    let body = json!({ "login": login, "password": "secret" });
+    post(client, "", "/v1/accounts", &body).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_was_stopped_acknowledges_nothing_and_answers_nothing_as_fresh() {
+    let nodes = Nodes::start(Site::on(&kafka::bootstrap(), 1), 3).await;
+    let zombie = nodes.writer().await;
+    let others: Vec<_> = nodes.running().into_iter().filter(|node| *node != zombie).collect();
+    let to_zombie = nodes.client(zombie);
+    assert_eq!(register(&to_zombie, "before").await, 201);
+
+    signal(nodes.node(zombie), "STOP");
+    // These lie in its sockets when it goes on: commands that it could accept by what it knows, one
+    // that it could refuse by that, and queries.
+    let sent: Vec<_> = (0..20)
+        .map(|n| {
+            let client = nodes.client(zombie);
+            tokio::spawn(async move {
+                match n % 3 {
+                    0 => Some((n, register(&client, &format!("meanwhile-{n}")).await, false)),
+                    1 => Some((n, register(&client, "before").await, false)),
+                    _ => {
+                        let told = get(&client, OPERATOR, "/v1/tokens").await;
+                        let unsure = told.headers.contains_key("docket-consistency");
+                        // What was recorded meanwhile is in it, or it says that it may not be.
+                        let names = told.body["items"].to_string();
+                        assert!(unsure || told.status == 503 || names.contains("while-it-stood"));
+                        None
+                    }
+                }
+            })
+        })
+        .collect();
+    let other = nodes.client(others[0]).patient(PATIENCE);
+    assert_eq!(register(&other, "after").await, 201, "{}", nodes.logs());
+    let issued = json!({ "name": "while-it-stood", "role": "auditor" });
+    assert_eq!(post(&other, OPERATOR, "/v1/tokens", &issued).await.status, 201);
+    let writer = loop {
+        let told = nodes.ready(others[0]).await.body;
+        let writer = told["node"]["writer"].as_str().map(str::to_owned);
+        if let Some(writer) = writer.filter(|it| *it != format!("node-{zombie}")) {
+            break writer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let epoch = nodes.ready(others[0]).await.body["node"]["epoch"].clone();
+
+    signal(nodes.node(zombie), "CONT");
+    let mut accepted = 0;
+    for sent in sent {
+        let Some((n, status, _)) = sent.await.unwrap() else { continue };
+        match n % 3 {
+            // It hands them on to the one that writes, or says that it cannot tell.
+            0 => {
+                assert!(status == 201 || status == 503, "{n}: {status}");
+                accepted += usize::from(status == 201);
+            }
+            _ => assert!(status == 409 || status == 503, "{n}: {status}"),
+        }
+    }
+    println!("{accepted} of 7 were accepted, by the node that writes now");
+    // What it accepted is on every node; it follows the others again, and has not taken over.
+    for n in (0..20).step_by(3) {
+        let again = register(&other, &format!("meanwhile-{n}")).await;
+        assert!(again == 201 || again == 409, "{again}");
+    }
+    let client = nodes.client(zombie).patient(PATIENCE);
+    let told = get(&client, OPERATOR, "/v1/tokens").await;
+    assert!(told.body.to_string().contains("while-it-stood"), "{told:?}");
+    assert_eq!(register(&client, "at last").await, 201);
+    for node in 0..3 {
+        let told = nodes.ready(node).await;
+        assert_eq!(told.body["node"]["writer"], writer, "{told:?}\n{}", nodes.logs());
+        assert_eq!(told.body["node"]["epoch"], epoch, "{told:?}");
+    }
+    let metrics = to_zombie.send(Method::GET, "/metrics", &[], "").await.unwrap();
+    let metrics = String::from_utf8(metrics.bytes.to_vec()).unwrap();
+    assert!(metrics.contains("docket_node_writes 0"), "{metrics}");
+    assert!(metrics.contains("docket_fenced_commits_total"), "{metrics}");
+}
