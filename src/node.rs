@@ -186,16 +186,14 @@ async fn serve_from(
         };
         blocking(move || Views::start(journal, &folder, &options).context("the views")).await?
     };
-    let blobs = match config.text("blobs") {
-        "" => data.join("blobs"),
-        folder => PathBuf::from(folder),
-    };
     let app = App {
         engine: desk,
         views: views.clone(),
         feed: Feed::new(Arc::clone(&kept.journal)),
         keys: kept.ring.clone(),
-        blobs: Blobs::open(blobs).context("the folder of pictures").map_err(sorted)?,
+        blobs: Blobs::open(blobs_folder(config))
+            .context("the folder of pictures")
+            .map_err(sorted)?,
         passwords: Passwords::new(password_options(config)).context("the password settings")?,
         lockout: Lockout::new(http::lockout::Options::default()),
         tokens: Tokens::new(&kept.ring),
@@ -286,6 +284,14 @@ pub fn check_exposure(config: &Config, address: SocketAddr) -> anyhow::Result<()
         }
     }
     Ok(())
+}
+
+/// Where the pictures lie.
+pub fn blobs_folder(config: &Config) -> PathBuf {
+    match config.text("blobs") {
+        "" => Path::new(config.text("data")).join("blobs"),
+        folder => PathBuf::from(folder),
+    }
 }
 
 fn make_folder(path: &Path) -> anyhow::Result<()> {

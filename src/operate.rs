@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod backup;
+mod cluster;
 pub mod commands;
 mod topics;
 
@@ -45,8 +46,12 @@ impl Operator {
         let data = Path::new(config.text("data"));
         let reach = match server {
             Some(server) => Reach::Running(Client::new(server.trim_end_matches('/'))),
+            None if config.text("journal") == "kafka" => {
+                Reach::Running(Client::new(format!("http://{}", config.text("listen"))))
+            }
             None => {
-                let known = data.join("operator.token").exists();
+                let known = !config.text("operator_token").is_empty()
+                    || data.join("operator.token").exists();
                 ensure!(known, "no docket has run on {} yet; start one first", data.display());
                 match node::start(config, Parts::default()).await {
                     Ok(node) => Reach::AtRest(Box::new(node)),
@@ -58,9 +63,15 @@ impl Operator {
                 }
             }
         };
-        let path = data.join("operator.token");
-        let token = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read the operator's token {}", path.display()))?;
+        let token = match config.text("operator_token").trim() {
+            "" => {
+                let path = data.join("operator.token");
+                fs::read_to_string(&path).with_context(|| {
+                    format!("cannot read the operator's token {}", path.display())
+                })?
+            }
+            set => set.to_owned(),
+        };
         Ok(Self { reach, token: token.trim().to_owned() })
     }
 

@@ -51,18 +51,20 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Backs the docket of a data folder up into a file, whether it runs or not. Blocks on storage.
+/// Backs the docket of a data folder up into a file, with the pictures in the folder `blobs`, whether
+/// it runs or not. Blocks on storage.
 ///
 /// Nothing is left of a backup that fails or is told to stop.
 pub fn write(
     data: &Path,
+    blobs: &Path,
     file: &Path,
     wishes: Wishes,
     tell: &mut Tell<'_>,
 ) -> Result<Written, Error> {
     check_place(data, file, wishes)?;
     let journal = SqliteJournal::open_read_only(data)?;
-    let blobs = Blobs::to_read(data.join("blobs"));
+    let blobs = Blobs::to_read(blobs);
     let mut copy = Copy::into(Stage::file(file)?, blobs, wishes)?;
     for _ in 0..ROUNDS_MAX {
         let head = journal.refresh()?;

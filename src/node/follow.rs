@@ -101,18 +101,24 @@ impl Follow {
     fn forget(&mut self, forgotten: Vec<AccountId>, after: Position) {
         let long_ago = after.0 == 0; // Whoever wrote since has seen to it.
         if !forgotten.is_empty() && !long_ago {
-            for account in &forgotten {
-                self.ring.close(*account);
-            }
-            let (ring, now) = (self.ring.clone(), forgotten.clone());
-            tokio::task::spawn_blocking(move || {
-                for account in now {
-                    if let Err(error) = ring.destroy(account) {
-                        tracing::warn!(%account, %error, "a key is not destroyed yet; the next node that writes does it");
-                    }
-                }
-            });
+            destroy(&self.ring, forgotten.clone());
         }
         self.forgotten.extend(forgotten);
     }
+}
+
+/// Opens nothing more with the keys of these accounts from here on, and destroys them soon.
+pub(super) fn destroy(ring: &KeyRing, accounts: Vec<AccountId>) {
+    for account in &accounts {
+        ring.close(*account);
+    }
+    let ring = ring.clone();
+    tokio::task::spawn_blocking(move || {
+        for account in accounts {
+            if let Err(error) = ring.destroy(account) {
+                let when = "the next node that writes does it";
+                tracing::warn!(%account, %error, "a key is not destroyed yet; {when}");
+            }
+        }
+    });
 }

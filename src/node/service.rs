@@ -11,13 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
+use super::follow::destroy;
 use crate::{
     cluster::Lease,
     desk::Writer,
+    domain::Action,
     engine::{Accepted, Credentials, Error, Request},
     http,
     inner::{self, NotWriter},
     journal::{Journal as _, KafkaJournal},
+    keys::KeyRing,
     projector::Views,
 };
 
@@ -70,6 +73,7 @@ pub(super) struct Service {
     pub(super) opened: watch::Receiver<Option<WriterOpened>>,
     pub(super) lease: Lease,
     pub(super) journal: Arc<KafkaJournal>,
+    pub(super) ring: KeyRing,
     pub(super) credentials: Arc<Credentials>,
     pub(super) published: watch::Receiver<CommitNumber>,
     pub(super) answer_within: Duration,
@@ -164,7 +168,16 @@ impl inner::Service for Service {
             return Err(self.not_writer("this node does not write"));
         };
         let deadline = Instant::now() + within.min(self.answer_within);
-        match engine.submit_by(request, deadline).await {
+        let forgets = match &request.command.action {
+            Action::Forget { account } => Some(*account),
+            _ => None,
+        };
+        let answer = engine.submit_by(request, deadline).await;
+        if let (Some(account), Ok(_)) = (forgets, &answer) {
+            // The other node does so too; this one does not wait for that.
+            destroy(&self.ring, vec![account]);
+        }
+        match answer {
             Err(Error::NoWriter) => Err(self.not_writer("this node's turn to write may be over")),
             answer => Ok(answer),
         }

@@ -149,6 +149,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
         opened: known,
         lease,
         journal,
+        ring: ring.clone(),
         credentials: Arc::clone(&credentials),
         published: publishes,
         answer_within: options.answer_within,

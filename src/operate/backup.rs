@@ -21,6 +21,7 @@ use crate::{
     backup::{self, Check, Error, Progress, Restored, Tell, Wishes, Written},
     config::Config,
     keys::MasterKey,
+    node,
 };
 
 /// What is said of a backup that is to be made.
@@ -60,7 +61,8 @@ pub async fn back_up(flags: Backup, config: &Config) -> anyhow::Result<ExitCode>
     let Backup { file, force, allow_lost_blobs, .. } = flags;
     let wishes = Wishes { replace: force, allow_lost_blobs };
     let (data, to) = (PathBuf::from(config.text("data")), file.clone());
-    let done = until_told(move |tell| backup::write(&data, &to, wishes, tell)).await?;
+    let blobs = node::blobs_folder(config);
+    let done = until_told(move |tell| backup::write(&data, &blobs, &to, wishes, tell)).await?;
     match done {
         Err(Error::Stopped) => Ok(broken_off()),
         Err(error) => Err(error).with_context(|| {

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::{
     Operator,
     backup::{self, Backup, Restore},
-    check, topics,
+    check,
+    cluster::{self, ClusterTask},
+    topics,
 };
 use crate::{
     builtin::builtin_lifecycle, config::Config, domain::lifecycle::Lifecycle, http::access, node,
@@ -56,6 +58,9 @@ pub enum Task {
     Backup(Backup),
     /// Verify a backup and put it into a new data folder.
     Restore(Restore),
+    /// Ask the nodes of a cluster how they are; let newer events be written.
+    #[command(subcommand)]
+    Cluster(ClusterTask),
     /// Print every route and who may call it.
     Routes,
     /// Print the public topics, what is in them, and an example of each type of record.
@@ -182,6 +187,7 @@ impl Task {
             Self::Lifecycle { task: Some(LifecycleTask::Check { .. }) | None, .. }
             | Self::Backup(_)
             | Self::Restore(_)
+            | Self::Cluster(_)
             | Self::Routes
             | Self::Topics { .. } => None,
         }
@@ -193,6 +199,10 @@ pub async fn run(task: Task, config: &Config) -> anyhow::Result<ExitCode> {
     let task = match task {
         Task::Backup(flags) => return backup::back_up(flags, config).await,
         Task::Restore(flags) => return backup::put_back(flags, config).await,
+        Task::Cluster(task) => {
+            say!("{}", cluster::run(task, config).await?);
+            return Ok(ExitCode::SUCCESS);
+        }
         task => task,
     };
     let Some(site) = task.site() else { return offline(&task, config) };
@@ -285,7 +295,8 @@ async fn ask(operator: &Operator, task: Task) -> anyhow::Result<()> {
         | Task::Topics { .. }
         | Task::Lifecycle { .. }
         | Task::Backup(_)
-        | Task::Restore(_) => {}
+        | Task::Restore(_)
+        | Task::Cluster(_) => {}
     }
     Ok(())
 }

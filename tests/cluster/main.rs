@@ -1,5 +1,5 @@
-//! Several dockets on one Kafka cluster are one: real brokers, and the real program in several
-//! processes, some of which are killed, stopped, or cut off.
+//! Several dockets on three brokers, under load, while nodes and brokers are killed and started
+//! again.
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
 #[path = "../crash/books.rs"]
@@ -16,13 +16,11 @@ mod killed;
 #[allow(dead_code, reason = "two programs use it")]
 #[path = "../crash/load.rs"]
 mod load;
-mod settings;
 #[path = "../crash/shop.rs"]
 mod shop;
+#[allow(dead_code, reason = "two programs use it")]
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
-mod together;
 mod topics;
 mod work;
-mod zombie;
