@@ -116,7 +116,10 @@ fn a_refusal_waits_for_what_waits_itself() {
 fn a_standby_goes_on_where_the_writer_ends() {
     in_each_channel(async || {
         let site = Site::new(|_| {}).await;
-        let mut standby = engine::Standby::new(engine::Options::default().clock);
+        let mut standby = engine::Standby::new({
+            let hands = site.clock.clone();
+            Arc::new(move || hands.now())
+        });
         let mut shown = Vec::new();
         let mut keep_up = |standby: &mut engine::Standby, site: &Site| {
             standby.catch_up(site.journal.as_ref(), |it| shown.push(it.position.0)).unwrap();
@@ -131,12 +134,11 @@ fn a_standby_goes_on_where_the_writer_ends() {
         keep_up(&mut standby, &site); // Nothing is taken in twice.
         assert!(standby.credentials().account(buyer).is_some());
 
-        let (journal, end, now) = (site.journal.clone(), site.head(), site.clock.now());
+        let (journal, end) = (site.journal.clone(), site.head());
         let expected = site.stop().await.unwrap();
         assert_eq!(shown, Vec::from_iter(1..=end.position.0));
         let journal = Arc::new(MemoryJournal::from_store(journal.store()));
-        let options = engine::Options { clock: Arc::new(move || now), ..Default::default() };
-        let (engine, running) = engine::start_from(standby, journal, options);
+        let (engine, running) = engine::start_from(standby, journal, engine::Options::default());
         let more = Action::AddStock { store: store(0), sku: sku(0), quantity: 1 };
         engine.submit(Request::new(command(somebody(seller), more))).await.unwrap();
         let mut world = running.shut_down().await.unwrap();

@@ -210,7 +210,7 @@ fn submit(site: &Site, step: &Step, world: &World) -> Sent {
 
 /// Every command that may be accepted, as decisions name it: all there are but for the words that
 /// no life cycle here has.
-const ACTIONS: [&str; 27] = [
+const ACTIONS: [&str; 28] = [
     "add_listing",
     "add_stock",
     "adopt_lifecycle",
@@ -229,6 +229,7 @@ const ACTIONS: [&str; 27] = [
     "move",
     "open_session",
     "open_store",
+    "open_writer",
     "pay",
     "place",
     "prepare",
