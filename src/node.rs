@@ -43,7 +43,7 @@ pub use measure::keep_metrics;
 pub use options::server_options;
 use options::{engine_options, http_settings, password_options};
 pub use service::{NodeStatus, ViewLag};
-pub use several::{cluster_secret, kafka_options};
+pub use several::{check_several, cluster_secret, kafka_options};
 
 /// How many requests with bodies larger than usual are taken at once.
 const LARGE_BODIES_AT_ONCE: usize = 8;

@@ -35,6 +35,25 @@ fn settings_shown_are_settings() {
     }
 }
 
+/// Nobody runs the file here; what it sets can be set, and is enough to be a node of several.
+#[test]
+fn the_composed_nodes_have_all_they_need() {
+    let file = include_str!("../compose.yaml");
+    let set = file.lines().filter_map(|line| line.trim().split_once(": "));
+    let set = set.filter(|(name, _)| name.starts_with("DOCKET_"));
+    let secret = |name: &str| match name {
+        "DOCKET_MASTER_KEY" => "11".repeat(32),
+        _ => "a secret of at least forty-three bytes, and more".to_owned(),
+    };
+    let told = |(name, value): (&str, &str)| match value.starts_with("${") {
+        true => (name.to_owned(), secret(name)),
+        false => (name.to_owned(), value.to_owned()),
+    };
+    let config = Config::resolve(&[], None, set.map(told)).unwrap();
+    docket::node::check_several(&config).unwrap();
+    docket::node::check_exposure(&config, config.text("listen").parse().unwrap()).unwrap();
+}
+
 #[test]
 fn links_lead_somewhere() {
     assert!(README.check_links() > 20);

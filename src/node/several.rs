@@ -69,8 +69,12 @@ fn needed(config: &Config, name: &str, what: &str) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// All that is needed and cannot be made here is asked for before anything is opened.
-fn check(config: &Config) -> anyhow::Result<()> {
+/// Whether the settings are enough to be a node of several: all that is needed and cannot be made
+/// here is asked for before anything is opened.
+///
+/// # Errors
+/// When a setting is missing, or a life cycle is not sound.
+pub fn check_several(config: &Config) -> anyhow::Result<()> {
     kafka_options(config)?;
     cluster_secret(config)?;
     needed(config, "master_key", "the same key of all keys on every node")?;
@@ -88,7 +92,7 @@ fn check(config: &Config) -> anyhow::Result<()> {
 /// Reads all that the topics hold, and becomes one of those who answer, and who may write when their
 /// turn comes.
 pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> {
-    check(config)?;
+    check_several(config)?;
     let (listener, me) = inner_listener(config).await?;
     let (data, site) = (PathBuf::from(config.text("data")), kafka_options(config)?);
     let journal = KafkaJournal::open(&data, &site).await;

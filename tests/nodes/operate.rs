@@ -1,6 +1,7 @@
 //! What an operator does with several nodes.
 
 use std::{
+    collections::BTreeSet,
     fs,
     process::{Command, Output},
 };
@@ -13,6 +14,8 @@ use super::{
     site::{Nodes, OPERATOR, PATIENCE, Site, get, post},
     support::{kafka, program},
 };
+
+const README: &str = include_str!("../../README.md");
 
 /// Runs `docket` with the settings of the site.
 fn docket(site: &Site, args: &[&str]) -> Output {
@@ -52,6 +55,18 @@ async fn the_status_tells_of_every_node() {
             (&json!(1), &json!(1), &json!(0))
         );
         assert_eq!(node["views"].as_array().unwrap().len(), 4, "{told}");
+    }
+    // The README names the metrics that a node has beside those of any docket.
+    let scrape = get(&nodes.client(0), "", "/metrics").await;
+    let scrape = String::from_utf8(scrape.bytes.to_vec()).unwrap();
+    let (_, section) = README.split_once("\n## Several machines\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let words = section.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: BTreeSet<_> = words.filter(|word| word.starts_with("docket_")).collect();
+    assert_eq!(named.len(), 5, "{named:?}");
+    for name in named {
+        assert!(scrape.contains(&format!("# HELP {name} ")), "{name}: {scrape}");
+        assert!(scrape.contains(&format!("\n{name} ")), "{name}: {scrape}");
     }
     let told = docket(&nodes.site, &["cluster", "status"]);
     let text = String::from_utf8(told.stdout).unwrap();

@@ -127,6 +127,13 @@ fn responses(route: &Route, generator: &mut schemars::SchemaGenerator) -> Value 
             "required": true, "schema": { "type": "integer", "minimum": 0 },
         },
     });
+    if route.method == axum::http::Method::GET {
+        headers["Docket-Consistency"] = json!({
+            "description": "`eventual` where docket is several nodes, none of them is known to \
+                            write at the moment, and newer writes may have been acknowledged.",
+            "schema": { "type": "string", "const": "eventual" },
+        });
+    }
     if route.keyed {
         headers["Idempotent-Replay"] = json!({
             "description": "`true` where this is the answer that an earlier request got.",
