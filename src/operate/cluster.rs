@@ -107,6 +107,9 @@ impl Nodes {
     }
 
     fn told(&self) -> String {
+        if self.all.is_empty() {
+            return format!("no node is there: nobody stands for {}.writer", self.prefix);
+        }
         let newest = self.reached().map(|(_, it)| it.position.0).max().unwrap_or(0);
         let first = match self.writer() {
             Some((_, it)) => format!(

@@ -8,10 +8,14 @@ mod brokers;
 #[path = "../crash/call.rs"]
 mod call;
 #[allow(dead_code, reason = "two programs use it")]
+#[path = "../kafka/client.rs"]
+mod client;
+#[allow(dead_code, reason = "two programs use it")]
 #[path = "../crash/customer.rs"]
 mod customer;
 #[path = "../crash/face/mod.rs"]
 mod face;
+mod kept;
 mod killed;
 #[allow(dead_code, reason = "two programs use it")]
 #[path = "../crash/load.rs"]
