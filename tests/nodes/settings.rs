@@ -1,5 +1,7 @@
 //! What a node needs to be one of several, and what two that are told differently make of it.
 
+use docket::{config::Config, node};
+
 use super::{
     site::{Nodes, OPERATOR, Site, get},
     support::kafka,
@@ -25,6 +27,30 @@ fn what_is_missing_is_named() {
         assert!(!ended.status.success() && ended.log.contains(says), "{name}: {}", ended.log);
         assert!(!ended.log.contains(&format!("\"{value}\"")), "a secret is shown: {}", ended.log);
     }
+}
+
+#[test]
+fn settings_of_the_kafka_client_reach_it_and_are_shown_to_nobody() {
+    let file = "brokers = 'b:1'\n[kafka]\nsecurity.protocol = 'SASL_SSL'\nsasl.username = 'shop'";
+    let password = ("DOCKET_KAFKA_SASL_PASSWORD".to_owned(), "hush-hush".to_owned());
+    let config = Config::resolve(&[], Some(("docket.toml", file)), [password]).unwrap();
+    let client = node::kafka_options(&config).unwrap().client();
+    for (name, value) in [
+        ("bootstrap.servers", "b:1"),
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.username", "shop"),
+        ("sasl.password", "hush-hush"),
+    ] {
+        assert_eq!(client.get(name), Some(value));
+    }
+    // One that librdkafka does not know stops the start, by its name.
+    let ended = Site::on(&kafka::bootstrap(), 1)
+        .with("KAFKA_SASL_PASSWORD", "hush-hush")
+        .with("KAFKA_NO_SUCH_SETTING", "1")
+        .spawn(0)
+        .ended();
+    assert!(!ended.status.success() && ended.log.contains("no.such.setting"), "{}", ended.log);
+    assert!(!ended.log.contains("hush-hush"), "{}", ended.log);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
