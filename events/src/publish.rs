@@ -150,7 +150,7 @@ types! {
     PaymentWithdrawn(MoneyMoved) = Payments "docket.payment.withdrawn.v1",
     /// Money comes in for an order, and is held for it.
     PaymentHeld(MoneyMoved) = Payments "docket.payment.held.v1",
-    /// What was held for an order goes to the wallet of somebody who is not its buyer: the seller's.
+    /// What was held for an order goes to its seller, or to somebody else who is not its buyer.
     PaymentReleased(MoneyMoved) = Payments "docket.payment.released.v1",
     /// What was held for an order goes back to its buyer's wallet, or outside.
     PaymentRefunded(MoneyMoved) = Payments "docket.payment.refunded.v1",
@@ -312,11 +312,14 @@ impl Publishing<'_> {
             Pot::Wallet(account) => Some(Place::Wallet(account)),
             Pot::Held => order.map(|(id, _)| Place::Order(id)), // Nothing else holds money.
         };
+        // Who buys of himself is paid when the order arrives.
+        let arrives = matches!(self.recorded.event, Event::OrderReceived(_));
         for MoneyMove { from, to, amount } in moves {
             let (Some(from), Some(to)) = (place(*from), place(*to)) else { continue };
             let buyer = order.map(|(_, it)| Place::Wallet(it.buyer));
             let kind = match (from, to) {
                 (_, Place::Order(_)) => Type::PaymentHeld,
+                (Place::Order(_), _) if arrives => Type::PaymentReleased,
                 (Place::Order(_), Place::Outside) => Type::PaymentRefunded,
                 (Place::Order(_), wallet) if Some(wallet) == buyer => Type::PaymentRefunded,
                 (Place::Order(_), Place::Wallet(_)) => Type::PaymentReleased,

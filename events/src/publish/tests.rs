@@ -117,6 +117,17 @@ fn money_is_named_after_where_it_goes() {
     assert_eq!(kinds(&on), [Type::PaymentHeld, Type::PaymentReleased]);
 }
 
+/// As docket's own view has it: the order has arrived, and its seller has the money.
+#[test]
+fn a_seller_who_buys_of_himself_is_paid_not_refunded() {
+    let mut received = step(Phase::Completed, &[], &[(Pot::Held, BUYER)]);
+    if let Event::OrderPaid(step) = received.event {
+        received.event = Event::OrderReceived(step);
+    }
+    let kinds: Vec<_> = publish(&received).iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [Type::OrderReceived, Type::PaymentReleased]);
+}
+
 /// Why the money leaves is not told, nor whose login name is free again.
 #[test]
 fn the_balance_of_who_goes_is_money_and_nothing_else() {
