@@ -13,9 +13,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
+mod read;
 mod record;
 mod shape;
 
+pub use read::ReadError;
 pub use record::{CONTENT_TYPE, CloudEvent};
 pub use shape::{MoneyMoved, OrderChanged, OrderPlaced, OrderedLine, Place, StockMoved};
 
@@ -75,7 +77,7 @@ impl Topic {
 }
 
 macro_rules! types {
-    ($(#[doc = $doc:literal] $variant:ident($shape:ty) = $topic:ident $name:literal,)*) => {
+    ($(#[doc = $doc:literal] $variant:ident($shape:ident) = $topic:ident $name:literal,)*) => {
         /// The type of a record: what happened, and the version of the shape that tells it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Type {
@@ -91,6 +93,14 @@ macro_rules! types {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The type of this name; `None` where it is none of these.
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Where records of this type are published.
             pub fn topic(self) -> Topic {
                 match self { $(Self::$variant => Topic::$topic,)* }
@@ -104,6 +114,13 @@ macro_rules! types {
             /// The JSON Schema of a record's data, in draft 7, which AsyncAPI reads.
             pub fn schema(self) -> Schema {
                 match self { $(Self::$variant => titled::<$shape>(self),)* }
+            }
+
+            /// The data of a record of this type.
+            fn read(self, value: &[u8]) -> Result<Data, serde_json::Error> {
+                match self {
+                    $(Self::$variant => serde_json::from_slice(value).map(Data::$shape),)*
+                }
             }
         }
     };
