@@ -9,11 +9,14 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use events::{Head, Millis, NodeName, Position};
+use events::{Channel, Head, Millis, NodeName, Position};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -70,10 +73,18 @@ pub struct OfSeveral {
     pub time: Arc<engine::Time>,
     /// Whether this node serves at all.
     pub state: watch::Receiver<State>,
+    /// The channels that this site has: until all are known, no node has begun to take commands.
+    pub channels: Channels,
     /// How long a command may take, waiting for a writer included.
     pub answer_within: Duration,
     /// When somebody asked in vain for the newest commit, and whom.
     pub doubt: Doubt,
+}
+
+/// Channels that are to be in force.
+pub struct Channels {
+    all: Vec<Channel>,
+    known: AtomicBool,
 }
 
 /// When a node was asked in vain.
@@ -151,6 +162,14 @@ impl Desk {
         match &self.0 {
             Kind::Alone(engine) => Newest::Vouched(engine.head().position),
             Kind::OfSeveral(it) => it.newest().await,
+        }
+    }
+
+    /// Whether every channel of the site is known here. On a new site none is before a node writes.
+    pub fn is_settled(&self) -> bool {
+        match &self.0 {
+            Kind::Alone(_) => true,
+            Kind::OfSeveral(it) => it.channels.are_known(&it.credentials),
         }
     }
 
@@ -307,6 +326,22 @@ fn refused(error: Error) -> Given {
         | Error::Overdue
         | Error::Unknown(_)
         | Error::Unread(_) => Given::Answered(Err(error)),
+    }
+}
+
+impl Channels {
+    /// These.
+    pub fn new(all: Vec<Channel>) -> Self {
+        Self { all, known: AtomicBool::new(false) }
+    }
+
+    fn are_known(&self, credentials: &Credentials) -> bool {
+        if self.known.load(Ordering::Relaxed) {
+            return true; // None is ever taken away.
+        }
+        let known = self.all.iter().all(|channel| credentials.lifecycle(channel).is_some());
+        self.known.store(known, Ordering::Relaxed);
+        known
     }
 }
 

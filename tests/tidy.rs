@@ -8,6 +8,8 @@ mod code;
 #[path = "tidy/files.rs"]
 mod files;
 
+use std::collections::BTreeSet;
+
 use code::{blanked, crates_used, modules_used};
 use files::{File, files};
 
@@ -347,6 +349,17 @@ fn dialects_know_nothing_of_one_another() {
         }
     }
     none(&findings);
+}
+
+#[test]
+fn a_consumer_knows_nothing_of_docket_but_its_events() {
+    let files = files();
+    let consumer = files.iter().find(|file| file.path == "tests/consumers/rust/main.rs").unwrap();
+    let crates = [dependencies(), vec!["docket".to_owned()]].concat();
+    let used = crates_used(&blanked(&consumer.text, true), &crates);
+    let used: BTreeSet<_> = used.iter().map(|(_, name)| name.as_str()).collect();
+    // Beside the events and Kafka: its own database, and what waits for SIGTERM.
+    assert_eq!(used, BTreeSet::from(["events", "rdkafka", "rusqlite", "tokio"]));
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::Serialize;
 
+mod read;
 mod record;
 mod shape;
 
+pub use read::ReadError;
 pub use record::{CONTENT_TYPE, CloudEvent};
 pub use shape::{MoneyMoved, OrderChanged, OrderPlaced, OrderedLine, Place, StockMoved};
 
@@ -75,7 +77,7 @@ impl Topic {
 }
 
 macro_rules! types {
-    ($(#[doc = $doc:literal] $variant:ident($shape:ty) = $topic:ident $name:literal,)*) => {
+    ($(#[doc = $doc:literal] $variant:ident($shape:ident) = $topic:ident $name:literal,)*) => {
         /// The type of a record: what happened, and the version of the shape that tells it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Type {
@@ -91,6 +93,14 @@ macro_rules! types {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The type of this name; `None` where it is none of these.
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Where records of this type are published.
             pub fn topic(self) -> Topic {
                 match self { $(Self::$variant => Topic::$topic,)* }
@@ -104,6 +114,13 @@ macro_rules! types {
             /// The JSON Schema of a record's data, in draft 7, which AsyncAPI reads.
             pub fn schema(self) -> Schema {
                 match self { $(Self::$variant => titled::<$shape>(self),)* }
+            }
+
+            /// The data of a record of this type.
+            fn read(self, value: &[u8]) -> Result<Data, serde_json::Error> {
+                match self {
+                    $(Self::$variant => serde_json::from_slice(value).map(Data::$shape),)*
+                }
             }
         }
     };
@@ -150,7 +167,7 @@ types! {
     PaymentWithdrawn(MoneyMoved) = Payments "docket.payment.withdrawn.v1",
     /// Money comes in for an order, and is held for it.
     PaymentHeld(MoneyMoved) = Payments "docket.payment.held.v1",
-    /// What was held for an order goes to the wallet of somebody who is not its buyer: the seller's.
+    /// What was held for an order goes to its seller, or to somebody else who is not its buyer.
     PaymentReleased(MoneyMoved) = Payments "docket.payment.released.v1",
     /// What was held for an order goes back to its buyer's wallet, or outside.
     PaymentRefunded(MoneyMoved) = Payments "docket.payment.refunded.v1",
@@ -312,11 +329,14 @@ impl Publishing<'_> {
             Pot::Wallet(account) => Some(Place::Wallet(account)),
             Pot::Held => order.map(|(id, _)| Place::Order(id)), // Nothing else holds money.
         };
+        // Who buys of himself is paid when the order arrives.
+        let arrives = matches!(self.recorded.event, Event::OrderReceived(_));
         for MoneyMove { from, to, amount } in moves {
             let (Some(from), Some(to)) = (place(*from), place(*to)) else { continue };
             let buyer = order.map(|(_, it)| Place::Wallet(it.buyer));
             let kind = match (from, to) {
                 (_, Place::Order(_)) => Type::PaymentHeld,
+                (Place::Order(_), _) if arrives => Type::PaymentReleased,
                 (Place::Order(_), Place::Outside) => Type::PaymentRefunded,
                 (Place::Order(_), wallet) if Some(wallet) == buyer => Type::PaymentRefunded,
                 (Place::Order(_), Place::Wallet(_)) => Type::PaymentReleased,

@@ -1,5 +1,7 @@
 //! How new an answer must be, and what to say where nobody can tell.
 
+use std::time::{Duration, Instant};
+
 use axum::{http::HeaderValue, response::Response};
 use events::Position;
 
@@ -9,9 +11,15 @@ use crate::desk::Newest;
 /// Says of an answer to a query that there may be newer writes, acknowledged by another node.
 const CONSISTENCY: &str = "docket-consistency";
 
+/// How long to wait before it is looked again whether a node has begun to take commands.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Why a request is not answered now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stale {
+    /// No node has begun to take commands on this site.
+    #[error("no node has taken commands on this site yet; try again soon")]
+    New,
     /// The caller wants to be certain, and nobody is.
     #[error(
         "no node is known to take commands at the moment, so that nobody can vouch for position {0}; \
@@ -31,6 +39,13 @@ impl App {
         query: bool,
         least: Option<Position>,
     ) -> Result<Newest, Stale> {
+        let began = Instant::now();
+        while !self.engine.is_settled() {
+            if began.elapsed() >= self.settings.read_within {
+                return Err(Stale::New);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
         let newest = self.engine.newest().await;
         if let (Newest::Known(_), true, Some(least)) = (newest, query, least) {
             return Err(Stale::NoWriter(least));

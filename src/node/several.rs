@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cluster::Election,
     config::Config,
-    desk::{Desk, Doubt, OfSeveral, Writer},
+    desk::{Channels, Desk, Doubt, OfSeveral, Writer},
     domain::lifecycle::Lifecycle,
     engine::{Standby, State},
     http,
@@ -144,6 +144,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
         credentials: Arc::clone(&credentials),
         time: Arc::clone(&time),
         state: states,
+        channels: Channels::new(config.channels()),
         answer_within: options.answer_within,
         doubt: Doubt::default(),
     });

@@ -3,9 +3,25 @@
 use serde_json::json;
 
 use super::{
-    site::{Nodes, OPERATOR, Site, get, post},
+    site::{Nodes, OPERATOR, PATIENCE, Site, get, post},
     support::kafka,
 };
+
+/// A site that is new has nothing to tell before a node writes, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_request_of_all_waits_for_the_first_node_that_writes() {
+    let site = Site::on(&kafka::bootstrap(), 1);
+    let node = site.start(0);
+    let ready = get(&node.client(), "", "/readyz").await;
+    let writes = ready.body["node"]["writes"] == true;
+    assert!(writes || ready.status == 503, "{ready:?}");
+    let body = json!({ "login": "the-first", "password": "secret" });
+    let made = post(&node.client(), "", "/v1/accounts", &body).await;
+    assert!(made.status == 201 || made.status == 503, "{made:?}");
+    let made = post(&node.client().patient(PATIENCE), "", "/v1/accounts", &body).await;
+    assert!(made.status == 201 || made.status == 409, "{made:?}");
+    assert_eq!(get(&node.client(), "", "/readyz").await.status, 200);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_sees_every_acknowledged_write_at_once() {

@@ -10,7 +10,7 @@ use crate::{Millis, Recorded, Subject};
 pub const CONTENT_TYPE: &str = "application/json";
 
 /// The version of CloudEvents.
-const SPEC_VERSION: &str = "1.0";
+pub(super) const SPEC_VERSION: &str = "1.0";
 
 /// The first and the last moment that RFC 3339 can write: the years 0000 to 9999.
 const TIMES: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
