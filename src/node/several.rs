@@ -96,7 +96,8 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
     let (listener, me) = inner_listener(config).await?;
     let (data, site) = (PathBuf::from(config.text("data")), kafka_options(config)?);
     let journal = KafkaJournal::open(&data, &site).await;
-    let journal = Arc::new(journal.context("the journal").map_err(sorted)?);
+    let place = || format!("the journal on {}", site.brokers);
+    let journal = Arc::new(journal.with_context(place).map_err(sorted)?);
     read_to_the_end(&journal).await?;
     let shared: Arc<dyn Journal> = journal.clone();
     let ring = open::open_ring(config, &data, &shared).await?;

@@ -88,3 +88,12 @@ async fn of_two_versions_of_a_life_cycle_the_newer_one_holds_whoever_writes() {
     let log = nodes.node(0).log();
     assert!(log.contains("is not newer than 77, which is in force"), "{log}");
 }
+
+/// Whoever starts a node before its brokers are told so, in a time that a supervisor can wait.
+#[test]
+fn brokers_that_do_not_answer_are_named() {
+    let ended = Site::on("127.0.0.1:1", 1).spawn(0).ended();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let says = "the journal on 127.0.0.1:1: cannot";
+    assert!(ended.log.contains(says) && ended.log.contains("no broker answers"), "{}", ended.log);
+}

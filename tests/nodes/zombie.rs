@@ -97,5 +97,6 @@ async fn a_writer_that_was_stopped_acknowledges_nothing_and_answers_nothing_as_f
     let metrics = to_zombie.send(Method::GET, "/metrics", &[], "").await.unwrap();
     let metrics = String::from_utf8(metrics.bytes.to_vec()).unwrap();
     assert!(metrics.contains("docket_node_writes 0"), "{metrics}");
-    assert!(metrics.contains("docket_fenced_commits_total"), "{metrics}");
+    let fenced = metrics.lines().find_map(|line| line.strip_prefix("docket_fenced_commits_total "));
+    println!("{} of its commits came too late", fenced.unwrap());
 }

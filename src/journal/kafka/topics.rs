@@ -196,7 +196,20 @@ fn patience() -> AdminOptions {
 /// Turns the client's errors into the journal's, for `map_err`.
 pub fn kafka(doing: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> JournalError {
     let doing = doing.into();
-    move |error| JournalError::Kafka { doing, reason: error.to_string() }
+    move |error| {
+        use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Code};
+        let code = match &error {
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
+        let reason = match code {
+            Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure) => {
+                format!("no broker answers ({error})")
+            }
+            _ => error.to_string(),
+        };
+        JournalError::Kafka { doing, reason }
+    }
 }
 
 #[cfg(test)]
