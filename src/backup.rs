@@ -27,6 +27,7 @@ mod stage;
 mod write;
 
 pub use container::{About, Keys};
+pub(crate) use read::Named;
 pub use restore::{Check, Restored, restore};
 pub use write::{Wishes, Written, write};
 

@@ -58,6 +58,19 @@ pub trait Journal: Send + Sync + 'static {
     /// A wrapped key by its id, if it was ever stored and is not destroyed.
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError>;
 
+    /// The wrapped keys whose ids come after `after`, in the order of their ids, at most `limit`; an
+    /// empty text is before the first. One that is destroyed is not among them.
+    fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError>;
+
+    /// Stores keys that another journal has, of any number. Durable when it returns. One that is
+    /// there already is left alone when it is the same; otherwise it is [`JournalError::KeyTaken`].
+    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), JournalError> {
+        keys.into_iter().try_for_each(|key| {
+            let stored = self.ensure_key(key.clone())?;
+            if stored == key { Ok(()) } else { Err(JournalError::KeyTaken { id: key.id }) }
+        })
+    }
+
     /// Stores a key of the site's own unless there is one of that id, and gives the one that is
     /// stored. Durable when it returns.
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError>;
@@ -160,6 +173,17 @@ pub enum JournalError {
         doing: String,
         /// What was said.
         reason: String,
+    },
+    /// What is to follow a journal on Kafka is a journal of its own.
+    #[error(
+        "{path} is a journal of its own, of {commits} commits, and no copy of one on Kafka; name \
+         another folder with --data"
+    )]
+    NoCopy {
+        /// The file.
+        path: String,
+        /// The number of its newest commit.
+        commits: CommitNumber,
     },
     /// An append before this one failed, or the journal was closed.
     #[error("the journal takes nothing more: {0}")]

@@ -3,7 +3,8 @@
 //! The modules in the way of the data: [`http`] turns requests into commands, [`engine`] decides
 //! them with [`domain`] and appends what follows to [`journal`], [`projector`] feeds the views,
 //! and [`http`] answers queries from those, and from [`feed`], which reads what was recorded.
-//! [`keys`] seals personal data, [`blobs`] keeps pictures, [`backup`] copies it all.
+//! [`keys`] seals personal data, [`blobs`] keeps pictures, [`backup`] keeps it all in one file, and
+//! [`copy`] moves it to another place.
 
 pub mod backup;
 pub mod bench;
@@ -12,6 +13,7 @@ pub mod builtin;
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod copy;
 pub mod demo;
 pub mod desk;
 pub mod domain;

@@ -24,6 +24,8 @@ use crate::{
 mod backup;
 mod cluster;
 pub mod commands;
+mod journal;
+mod telling;
 mod topics;
 
 /// A docket to give orders to, as the operator of its data folder.

@@ -130,6 +130,13 @@ const TABLE: &[Row] = &[
                   is printed, is in `operate`",
     },
     Row {
+        module: "copy",
+        modules: &["backup", "blobs", "journal", "keys"],
+        crates: &["events", "thiserror", "tokio"],
+        instead: "a copy goes from one journal to another, whatever keeps them; where they are, and \
+                  what is printed, is in `operate`",
+    },
+    Row {
         module: "projector",
         modules: &["journal"],
         crates: &[

@@ -44,7 +44,7 @@ mod topics;
 use follower::Follower;
 pub use follower::{Offsets, Progress};
 pub use record::encode as record_of;
-use sender::Sender;
+use sender::{Key, Sender};
 use topics::{Topic, kafka, prepare};
 
 /// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
@@ -74,6 +74,20 @@ pub fn journal_topic(prefix: &str) -> String {
 /// The topic of the wrapped keys.
 fn keys_topic(prefix: &str) -> String {
     format!("{prefix}.keys")
+}
+
+/// Whether there is a journal of this prefix. Blocks; nothing is made.
+///
+/// # Errors
+/// When no broker answers within that time, or one refuses.
+pub fn is_there(options: &Options, within: Duration) -> Result<bool, JournalError> {
+    let asking: BaseConsumer =
+        options.client().create().map_err(kafka("cannot make a client of Kafka"))?;
+    let metadata = asking
+        .fetch_metadata(None, within)
+        .map_err(kafka(format!("cannot reach the brokers at {}", options.brokers)))?;
+    let topic = journal_topic(&options.prefix);
+    Ok(metadata.topics().iter().any(|it| it.name() == topic))
 }
 
 /// Every topic of a prefix: the journal's own two, and the public ones.
@@ -196,9 +210,22 @@ impl KafkaJournal {
     /// Waits until everything is stored here that the topics hold now. Blocks.
     ///
     /// # Errors
-    /// When no broker answers, when the time is over, or when the journal is followed no more.
+    /// When no broker answers, when the time is over, when the journal is followed no more, or when
+    /// the local journal has more commits than the topic has records.
     pub fn catch_up(&self, within: Duration) -> Result<(), JournalError> {
         let until = Instant::now() + within;
+        let ends = self.ends(within)?;
+        self.wait(until, "the journal's end is not reached yet", |it| it.read.reaches(&ends))
+    }
+
+    /// Where the topics end now. Blocks.
+    ///
+    /// # Errors
+    /// When no broker answers within that time, or when the local journal has more commits than the
+    /// topic has records.
+    pub fn ends(&self, within: Duration) -> Result<Offsets, JournalError> {
+        let until = Instant::now() + within;
+        let stored = self.local.head().borrow().number;
         let asking: BaseConsumer =
             self.config.create().map_err(kafka("cannot ask for the journal's end"))?;
         let end = |topic: &str| {
@@ -207,8 +234,13 @@ impl KafkaJournal {
             marks.map(|(_, end)| end).map_err(kafka(format!("cannot ask for the end of {topic}")))
         };
         let ends = Offsets { journal: end(&self.topics[0])?, keys: end(&self.topics[1])? };
-        let reached = |it: &Progress| it.read.journal >= ends.journal && it.read.keys >= ends.keys;
-        self.wait(until, "the journal's end is not reached yet", reached)
+        if stored.0 > ends.journal.unsigned_abs() {
+            let doing = format!("{} is a copy of another journal", self.local.path().display());
+            let (topic, records) = (&self.topics[0], ends.journal);
+            let reason = format!("it has {stored} commits, and {topic} {records} records");
+            return Err(JournalError::Kafka { doing, reason });
+        }
+        Ok(ends)
     }
 
     /// Begins to write: what is appended from now on is sent. The first commit must be of a higher
@@ -217,7 +249,7 @@ impl KafkaJournal {
     /// # Errors
     /// When the client cannot be made.
     pub fn begin(&self) -> Result<(), JournalError> {
-        let sender = Sender::new(&self.config, &self.topics[0], &self.topics[1])?;
+        let sender = self.new_sender()?;
         let before = self.writing.sender().replace(sender);
         drop(before);
         Ok(())
@@ -254,14 +286,23 @@ impl KafkaJournal {
 
     /// Sends a key, or that it is destroyed, and waits until it has come back.
     fn put_key(&self, id: &str, bytes: Option<&[u8]>) -> Result<(), JournalError> {
+        self.send_keys(vec![(id.to_owned(), bytes.map(<[u8]>::to_vec))])
+    }
+
+    fn send_keys(&self, keys: Vec<Key>) -> Result<(), JournalError> {
         let sender = self.writing.sender().clone();
         let sender = match sender {
             Some(sender) => sender,
-            None => Sender::new(&self.config, &self.topics[0], &self.topics[1])?,
+            None => self.new_sender()?,
         };
-        let offset = sender.put_key(id, bytes)?;
+        let Some(after) = sender.put_keys(keys)? else { return Ok(()) };
         let until = Instant::now() + KEY_WITHIN;
-        self.wait(until, "a key that was stored has not come back", |it| it.read.keys > offset)
+        self.wait(until, "a key that was stored has not come back", |it| it.read.keys >= after)
+    }
+
+    fn new_sender(&self) -> Result<Sender, JournalError> {
+        let read = self.progress.borrow().read.keys;
+        Sender::new(&self.config, &self.topics[0], &self.topics[1], read)
     }
 }
 
@@ -307,6 +348,20 @@ impl Journal for KafkaJournal {
 
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {
         self.local.wrapped_key(id)
+    }
+
+    fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError> {
+        self.local.wrapped_keys(after, limit)
+    }
+
+    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), JournalError> {
+        self.send_keys(keys.clone().into_iter().map(|key| (key.id, Some(key.bytes))).collect())?;
+        for key in keys {
+            if self.local.wrapped_key(&key.id)?.as_ref() != Some(&key) {
+                return Err(JournalError::KeyTaken { id: key.id });
+            }
+        }
+        Ok(())
     }
 
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::Duration,
@@ -264,6 +265,13 @@ impl Journal for MemoryJournal {
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {
         let stored = locked(&self.0.store.0);
         Ok(stored.keys.get(id).map(|bytes| WrappedKey { id: id.to_owned(), bytes: bytes.clone() }))
+    }
+
+    fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError> {
+        let stored = locked(&self.0.store.0);
+        let later = (Bound::Excluded(after), Bound::Unbounded);
+        let keys = stored.keys.range::<str, _>(later).take(limit);
+        Ok(keys.map(|(id, bytes)| WrappedKey { id: id.clone(), bytes: bytes.clone() }).collect())
     }
 
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {

@@ -238,6 +238,14 @@ impl Journal for SqliteJournal {
         self.readers.with(|conn| reader::wrapped_key(conn, &self.path, id))
     }
 
+    fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError> {
+        self.readers.with(|conn| reader::wrapped_keys(conn, &self.path, after, limit))
+    }
+
+    fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), JournalError> {
+        self.ask(|answer| writer::Order::PutKeys { keys, answer })
+    }
+
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {
         self.ask(|answer| writer::Order::EnsureKey { key, answer })
     }

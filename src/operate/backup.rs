@@ -1,24 +1,17 @@
 //! `docket backup` and `docket restore`: flags, signals, and what is printed.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
-    ops::ControlFlow,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use clap::Args;
 use events::Digest;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::telling::{print, say, until_told};
 use crate::{
-    backup::{self, Check, Error, Progress, Restored, Tell, Wishes, Written},
+    backup::{self, Check, Error, Restored, Wishes, Written},
     config::Config,
     keys::MasterKey,
     node,
@@ -52,9 +45,6 @@ pub struct Restore {
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<String>,
 }
-
-/// How often it is said how far a backup is: where somebody looks on, and where it goes to a file.
-const TOLD_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 /// Makes a backup, and says what is in it.
 pub async fn back_up(flags: Backup, config: &Config) -> anyhow::Result<ExitCode> {
@@ -133,86 +123,7 @@ fn counted(blobs: u64, lost: u64) -> String {
     }
 }
 
-fn print(title: &str, lines: &[(&str, String)]) {
-    say(title);
-    for (name, value) in lines {
-        say(&format!("  {name:<9} {value}"));
-    }
-}
-
-/// Prints a line. Whoever reads it may have seen enough and gone.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
 fn broken_off() -> ExitCode {
     eprintln!("docket: broken off; nothing is left of it");
     ExitCode::from(130)
-}
-
-/// Does what blocks, off the async threads, until it is done or a signal says to stop; says how far
-/// it is when it takes long.
-async fn until_told<T: Send + 'static>(
-    work: impl FnOnce(&mut Tell<'_>) -> Result<T, Error> + Send + 'static,
-) -> anyhow::Result<Result<T, Error>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let mut working = tokio::task::spawn_blocking(move || {
-        let mut teller = Teller::new();
-        let done = work(&mut |progress| {
-            teller.hear(&progress);
-            match told.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        teller.end();
-        done
-    });
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-    loop {
-        tokio::select! {
-            done = &mut working => return done.context("it panicked"),
-            _ = interrupt.recv() => stop.store(true, Ordering::Relaxed),
-            _ = terminate.recv() => stop.store(true, Ordering::Relaxed),
-        }
-    }
-}
-
-/// Says on standard error how far it is, from the first second on.
-struct Teller {
-    next: Instant,
-    every: Duration,
-    is_terminal: bool,
-    told: bool,
-}
-
-impl Teller {
-    fn new() -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let [looked_at, kept] = TOLD_EVERY;
-        let every = if is_terminal { looked_at } else { kept };
-        Self { next: Instant::now() + looked_at, every, is_terminal, told: false }
-    }
-
-    fn hear(&mut self, progress: &Progress) {
-        let now = Instant::now();
-        if now < self.next {
-            return;
-        }
-        self.next = now + self.every;
-        self.told = true;
-        let Progress { doing, done, of } = progress;
-        let far = if of > done { format!("{doing}: {done} of {of}") } else { (*doing).to_owned() };
-        // On a terminal each line takes the place of the one before.
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        eprint!("{before}{far}{after}");
-    }
-
-    fn end(&self) {
-        if self.told && self.is_terminal {
-            eprintln!();
-        }
-    }
 }

@@ -12,6 +12,7 @@ use super::{
     backup::{self, Backup, Restore},
     check,
     cluster::{self, ClusterTask},
+    journal::{self, JournalTask},
     topics,
 };
 use crate::{
@@ -61,6 +62,9 @@ pub enum Task {
     /// Ask the nodes of a cluster how they are; let newer events be written.
     #[command(subcommand)]
     Cluster(ClusterTask),
+    /// Copy a journal to another place: from SQLite to Kafka, and back.
+    #[command(subcommand)]
+    Journal(JournalTask),
     /// Print every route and who may call it.
     Routes,
     /// Print the public topics, what is in them, and an example of each type of record.
@@ -170,6 +174,7 @@ impl Task {
         match self {
             Self::Backup(flags) => flags.data.clone(),
             Self::Restore(flags) => flags.data.clone(),
+            Self::Journal(JournalTask::Copy(flags)) => flags.data.clone(),
             other => other.site().and_then(|site| site.data.clone()),
         }
     }
@@ -188,6 +193,7 @@ impl Task {
             | Self::Backup(_)
             | Self::Restore(_)
             | Self::Cluster(_)
+            | Self::Journal(_)
             | Self::Routes
             | Self::Topics { .. } => None,
         }
@@ -203,6 +209,7 @@ pub async fn run(task: Task, config: &Config) -> anyhow::Result<ExitCode> {
             say!("{}", cluster::run(task, config).await?);
             return Ok(ExitCode::SUCCESS);
         }
+        Task::Journal(JournalTask::Copy(flags)) => return journal::copy(*flags, config).await,
         task => task,
     };
     let Some(site) = task.site() else { return offline(&task, config) };
@@ -296,7 +303,8 @@ async fn ask(operator: &Operator, task: Task) -> anyhow::Result<()> {
         | Task::Lifecycle { .. }
         | Task::Backup(_)
         | Task::Restore(_)
-        | Task::Cluster(_) => {}
+        | Task::Cluster(_)
+        | Task::Journal(_) => {}
     }
     Ok(())
 }

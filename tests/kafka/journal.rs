@@ -1,10 +1,11 @@
 //! The journal on Kafka, as several nodes have it: all take the same commits, whoever writes.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use docket::journal::{
-    Appending, Journal, JournalError, KafkaJournal,
+    Appending, Journal, JournalError, KafkaJournal, SqliteJournal,
     kafka::{Options, Progress, record_of},
+    sqlite,
 };
 use events::{
     Channel, CommandId, Commit, CommitNumber, DecisionHeader, Epoch, Event, EventId, Head, Millis,
@@ -15,7 +16,8 @@ use rdkafka::{
     admin::{AdminOptions, AlterConfig, ResourceSpecifier},
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
-    producer::FutureRecord,
+    message::{Header, OwnedHeaders},
+    producer::{FutureRecord, Producer as _},
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -126,7 +128,7 @@ async fn newest_of(topic: String, key: &'static str) -> Vec<u8> {
 }
 
 /// A commit with so many decisions, of one event each.
-fn commit(head: &Head, epoch: u64, decisions: u64) -> Commit {
+pub fn commit(head: &Head, epoch: u64, decisions: u64) -> Commit {
     let first = head.position.0 + 1;
     Commit::seal(head, Epoch(epoch), (first..first + decisions).map(decision).collect())
 }
@@ -295,6 +297,110 @@ async fn a_key_is_everywhere_before_what_it_sealed_and_gone_everywhere() {
         let found = found.map(|it| it.map(|key| key.bytes[0]));
         assert_eq!(found, [Some(6), None, Some(one.bytes[0])]);
     }
+}
+
+/// The marks that end transactions, and what was written in one that was given up, have offsets, and
+/// no reader ever gets them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_keys_is_reached_where_it_holds_nothing_to_read() {
+    let prefix = kafka::prefix();
+    let node = Node::open(&prefix).await;
+    let topic = format!("{prefix}.keys");
+    let client = writer(&kafka::bootstrap(), PATIENCE, &[("transactional.id", &prefix)]);
+    client.init_transactions(PATIENCE).unwrap();
+    let ends = [("account/1", true), ("account/2", false)];
+    for (id, is_kept) in ends {
+        client.begin_transaction().unwrap();
+        let record = FutureRecord::to(&topic).partition(0).key(id).payload("wrapped");
+        client.send(record, PATIENCE).await.unwrap();
+        match is_kept {
+            true => client.commit_transaction(PATIENCE).unwrap(),
+            false => client.abort_transaction(PATIENCE).unwrap(),
+        }
+        // One that follows, and one that comes to where it is already.
+        for node in [&node, &Node::open(&prefix).await] {
+            node.block(|it| it.catch_up(PATIENCE / 6)).await.unwrap();
+            let found = node.block(move |it| it.wrapped_key(id).unwrap()).await;
+            assert_eq!(found.is_some(), is_kept);
+        }
+    }
+    // What comes behind is taken as ever, also by whoever starts where nothing is to be read.
+    let again = Node::on(node.close(), &prefix).await;
+    again.caught_up().await;
+    again.journal.begin().unwrap();
+    let key = WrappedKey { id: "account/3".into(), bytes: vec![3] };
+    let first = commit(&Head::default(), 1, 1);
+    again.journal.append(Arc::new(first.clone()), vec![key]).await.unwrap().unwrap();
+    assert_eq!(Node::open(&prefix).await.caught_up().await, first.head());
+}
+
+/// A node that follows reads both topics at once, and may be given many commits before the keys that
+/// were stored before them.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_wait_for_a_key_are_taken_in_their_order() {
+    let prefix = kafka::prefix();
+    let node = Node::open(&prefix).await;
+    let client = writer(&kafka::bootstrap(), PATIENCE, &[]);
+    let (journal, keys) = (format!("{prefix}.journal"), format!("{prefix}.keys"));
+    let (mut head, mut sent, mut sending) = (Head::default(), Vec::new(), Vec::new());
+    for _ in 0..3000 {
+        let header = Header { key: "docket-keys", value: Some("1") };
+        let next = commit(&head, 1, 1);
+        head = next.head();
+        let bytes = record_of(&next);
+        let record = FutureRecord::<(), _>::to(&journal).partition(0).payload(&bytes);
+        let record = record.headers(OwnedHeaders::new().insert(header));
+        sending.push(client.send_result(record).unwrap());
+        sent.push(next);
+    }
+    for sent in sending {
+        sent.await.unwrap().unwrap();
+    }
+    let late = Node::open(&prefix).await;
+    for node in [&node, &late] {
+        let error = node.block(|it| it.catch_up(Duration::from_millis(500))).await.unwrap_err();
+        assert!(error.to_string().contains("not reached yet"), "{error}");
+        assert_eq!(node.commits().await, []);
+    }
+    let record = FutureRecord::to(&keys).partition(0).key("account/1").payload("wrapped");
+    client.send(record, PATIENCE).await.unwrap();
+    for node in [&node, &late] {
+        assert_eq!(node.caught_up().await, head);
+        assert_eq!(node.commits().await, sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_its_own_follows_no_other() {
+    let (prefix, folder) = (kafka::prefix(), tempfile::tempdir().unwrap());
+    let own = SqliteJournal::open(folder.path(), sqlite::Options::default()).unwrap();
+    own.append(Arc::new(commit(&Head::default(), 1, 1)), Vec::new()).await.unwrap().unwrap();
+    drop(own);
+    let error = KafkaJournal::open(folder.path(), &options(&prefix)).await.err().unwrap();
+    let says = "is a journal of its own, of 1 commits, and no copy of one on Kafka; name another \
+                folder with --data";
+    assert!(error.to_string().ends_with(says), "{error}");
+
+    // Nor does a copy follow another than before.
+    let node = Node::open(&prefix).await;
+    node.journal.begin().unwrap();
+    node.append(&commit(&Head::default(), 1, 1)).await.unwrap();
+    let folder = node.close();
+    let path = folder.path().join(sqlite::FILE);
+    forget_offsets(&path);
+    let other = Node::on(folder, &kafka::prefix()).await;
+    let error = other.block(|it| it.catch_up(PATIENCE)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("is a copy of another journal: it has 1 commits"),
+        "{error}"
+    );
+}
+
+/// Leaves a copy as one that was cut off early: with commits, and told to read on from the beginning.
+fn forget_offsets(journal: &Path) {
+    let conn = rusqlite::Connection::open(journal).unwrap();
+    let begin = "UPDATE meta SET value = '{\"journal\":0,\"keys\":0}' WHERE name = 'followed'";
+    assert_eq!(conn.execute(begin, ()).unwrap(), 1);
 }
 
 /// On one thread: were it to wait for the broker, nobody would wake that.

@@ -38,6 +38,13 @@ pub struct Offsets {
     pub keys: i64,
 }
 
+impl Offsets {
+    /// Whether everything before these has been read.
+    pub fn reaches(&self, ends: &Self) -> bool {
+        self.journal >= ends.journal && self.keys >= ends.keys
+    }
+}
+
 /// What the follower tells.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -55,6 +62,8 @@ pub struct Progress {
 const WAIT: Duration = Duration::from_millis(100);
 /// So many commits are on their way to the local journal at most.
 const STORING_MAX: usize = 8;
+/// So many commits may wait for keys before the others are left with the brokers.
+const EARLY_MAX: usize = 1024;
 /// How often it writes down how far it has read, in commits.
 const NOTE_EVERY: u64 = 256;
 
@@ -69,6 +78,8 @@ pub struct Follower {
     storing: VecDeque<Storing>,
     /// Commits that wait for the keys that were sent before them.
     early: VecDeque<(Commit, i64)>,
+    /// Whether no commit is asked for, because too many wait for keys.
+    pauses: bool,
     unnoted: u64,
 }
 
@@ -88,8 +99,7 @@ impl Follower {
         writing: Writing,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, JournalError> {
-        let noted = local.noted()?;
-        let next: Offsets = noted.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+        let next = noted(&local)?;
         let consumer: BaseConsumer = config
             .clone()
             .set("group.id", "none: what is read is noted in the local journal")
@@ -121,6 +131,7 @@ impl Follower {
             next,
             storing,
             early,
+            pauses: false,
             unnoted: 0,
         })
     }
@@ -168,9 +179,30 @@ impl Follower {
                 self.take_early()?;
                 self.told();
             }
-            None => self.settle()?,
+            None => {
+                self.pass_over()?;
+                self.settle()?;
+            }
         }
         Ok(())
+    }
+
+    /// Some offsets hold nothing for a reader: the mark that ends a transaction, records of one that
+    /// was given up. Where they come last, the topic of keys is read to its end all the same.
+    fn pass_over(&mut self) -> Result<(), JournalError> {
+        let doing = "cannot tell how far the journal is read";
+        let positions = self.consumer.position().map_err(kafka(doing))?;
+        let reached = |topic: &str| match positions.find_partition(topic, 0)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None, // Nothing was read since this began.
+        };
+        if let Some(keys) = reached(&self.topics[1]).filter(|it| *it > self.next.keys) {
+            self.next.keys = keys;
+            self.take_early()?;
+        }
+        // Nobody writes commits in transactions.
+        let journal = reached(&self.topics[0]).filter(|it| *it > self.next.journal);
+        journal.map_or(Ok(()), |found| in_order(self.next.journal, found))
     }
 
     /// Takes in the commits whose keys are here.
@@ -179,6 +211,17 @@ impl Follower {
             if let Some((commit, _)) = self.early.pop_front() {
                 self.judge(commit)?;
             }
+        }
+        let pauses = self.early.len() >= EARLY_MAX || (self.pauses && !self.early.is_empty());
+        if pauses != self.pauses {
+            let mut commits = TopicPartitionList::new();
+            commits.add_partition(&self.topics[0], 0);
+            let change = match pauses {
+                true => self.consumer.pause(&commits),
+                false => self.consumer.resume(&commits),
+            };
+            change.map_err(kafka("cannot follow the journal"))?;
+            self.pauses = pauses;
         }
         Ok(())
     }
@@ -229,13 +272,14 @@ impl Follower {
     }
 
     fn told(&self) {
-        let (read, epoch) = (self.next, self.head.epoch);
-        if self.early.is_empty() {
-            self.progress.send_modify(|it| {
-                it.read = read;
+        let (read, epoch, none_waits) = (self.next, self.head.epoch, self.early.is_empty());
+        self.progress.send_modify(|it| {
+            it.read.keys = read.keys;
+            if none_waits {
+                it.read.journal = read.journal;
                 it.epoch = it.epoch.max(epoch);
-            });
-        }
+            }
+        });
     }
 
     /// Writes down how far it has read, behind the commits that it read. One that waits for keys
@@ -254,6 +298,24 @@ impl Follower {
             None => self.local.destroy_key(&id),
         }
     }
+}
+
+/// How far the topics were read that the local journal is a copy of. From its very first commit on
+/// that is written down; one without is no copy.
+fn noted(local: &SqliteJournal) -> Result<Offsets, JournalError> {
+    if let Some(noted) = local.noted()? {
+        let doing = || format!("cannot read how far {} follows Kafka", local.path().display());
+        let bad = |error| JournalError::Kafka { doing: doing(), reason: format!("{error}") };
+        return serde_json::from_str(&noted).map_err(bad);
+    }
+    let head = *local.head().borrow();
+    if head != Head::default() {
+        let path = local.path().display().to_string();
+        return Err(JournalError::NoCopy { path, commits: head.number });
+    }
+    let next = Offsets::default();
+    local.note(serde_json::to_string(&next).expect("numbers are written"))?;
+    Ok(next)
 }
 
 /// A record, read.

@@ -37,8 +37,11 @@ struct Shared {
 /// What the sender's thread is asked to do. It alone waits for brokers.
 enum Order {
     Commit { commit: Arc<Commit>, wrapped: Vec<WrappedKey> },
-    Key { id: String, bytes: Option<Vec<u8>>, answer: mpsc::SyncSender<Result<i64, JournalError>> },
+    Keys { keys: Vec<Key>, answer: mpsc::SyncSender<Result<Option<i64>, JournalError>> },
 }
+
+/// A key by its id; no bytes where it is destroyed.
+pub type Key = (String, Option<Vec<u8>>);
 
 /// Commits that wait to be acknowledged, in their order.
 #[derive(Clone, Default)]
@@ -92,8 +95,14 @@ impl ProducerContext<NoCustomPartitioner> for Waits {
 }
 
 impl Sender {
-    /// One that sends from now on. `config` says where the brokers are.
-    pub fn new(config: &ClientConfig, journal: &str, keys: &str) -> Result<Self, JournalError> {
+    /// One that sends from now on. `config` says where the brokers are, `after` which offset comes
+    /// next in the topic of keys, as far as this node has read it.
+    pub fn new(
+        config: &ClientConfig,
+        journal: &str,
+        keys: &str,
+        after: i64,
+    ) -> Result<Self, JournalError> {
         let waits = Waits::default();
         let producer = config
             .clone()
@@ -107,7 +116,7 @@ impl Sender {
             .create_with_context(waits.clone())
             .map_err(kafka("cannot make a producer"))?;
         let (journal, keys) = (journal.to_owned(), keys.to_owned());
-        let line = Line { producer, journal, keys };
+        let line = Line { producer, journal, keys, after };
         let (orders, queue) = mpsc::channel();
         let failed = waits.clone();
         thread::Builder::new()
@@ -140,13 +149,12 @@ impl Sender {
         appending
     }
 
-    /// Sends a key, or that it is destroyed, and waits until the brokers have that; gives its
-    /// offset. Blocks.
-    pub fn put_key(&self, id: &str, bytes: Option<&[u8]>) -> Result<i64, JournalError> {
+    /// Sends keys, or that they are destroyed, and waits until the brokers have that; gives the
+    /// offset after the last of them, nothing where there is none. Blocks.
+    pub fn put_keys(&self, keys: Vec<Key>) -> Result<Option<i64>, JournalError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let (id, bytes) = (id.to_owned(), bytes.map(<[u8]>::to_vec));
         let ended = || JournalError::Closed("the journal's sender has ended".into());
-        self.0.orders.send(Order::Key { id, bytes, answer }).map_err(|_| ended())?;
+        self.0.orders.send(Order::Keys { keys, answer }).map_err(|_| ended())?;
         answered.recv().unwrap_or_else(|_| Err(ended()))
     }
 
@@ -189,11 +197,13 @@ struct Line {
     producer: ThreadedProducer<Waits>,
     journal: String,
     keys: String,
+    /// The offset after the newest key that is known to be there.
+    after: i64,
 }
 
 impl Line {
     /// Sends what is asked for, in order, until nobody asks any more; then forgets what is not sent.
-    fn run(self, queue: &mpsc::Receiver<Order>, waits: &Waits) {
+    fn run(mut self, queue: &mpsc::Receiver<Order>, waits: &Waits) {
         while let Ok(order) = queue.recv() {
             match order {
                 Order::Commit { commit, wrapped } => {
@@ -204,20 +214,18 @@ impl Line {
                         waits.fail(Failure::Other(error.to_string()));
                     }
                 }
-                Order::Key { id, bytes, answer } => {
+                Order::Keys { keys, answer } => {
                     // Whoever asked may have gone away.
-                    let _ = answer.send(self.key(&id, bytes.as_deref()));
+                    let _ = answer.send(self.keys(keys));
                 }
             }
         }
         self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 
-    fn commit(&self, commit: &Commit, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
-        let after = wrapped.iter().map(|key| self.key(&key.id, Some(&key.bytes)));
-        let after: Result<Vec<i64>, _> = after.collect();
-        let after = after?.into_iter().max().map_or(0, |newest| newest + 1);
-        let (value, after) = (record::encode(commit), after.to_string());
+    fn commit(&mut self, commit: &Commit, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
+        self.keys(wrapped.iter().map(|key| (key.id.clone(), Some(key.bytes.clone()))).collect())?;
+        let (value, after) = (record::encode(commit), self.after.to_string());
         let sent = Box::new(Sent::Commit(commit.number));
         let record: BaseRecord<'_, (), _, _> = BaseRecord::with_opaque_to(&self.journal, sent)
             .partition(0)
@@ -227,18 +235,29 @@ impl Line {
         self.producer.send(record).map_err(|(error, _)| kafka(doing())(error))
     }
 
-    fn key(&self, id: &str, bytes: Option<&[u8]>) -> Result<i64, JournalError> {
-        let doing = || format!("cannot store the key {id}");
-        let (answer, answered) = mpsc::sync_channel(1);
-        let sent = Box::new(Sent::Key(answer));
-        let mut record = BaseRecord::with_opaque_to(&self.keys, sent).partition(0).key(id);
-        if let Some(bytes) = bytes {
-            record = record.payload(bytes);
+    /// Sends keys one behind the other, waits for all, and gives the offset after the last.
+    fn keys(&mut self, keys: Vec<Key>) -> Result<Option<i64>, JournalError> {
+        let doing = |id: &str| format!("cannot store the key {id}");
+        let mut answers = Vec::with_capacity(keys.len());
+        for (id, bytes) in keys {
+            let (answer, answered) = mpsc::sync_channel(1);
+            let sent = Box::new(Sent::Key(answer));
+            let mut record = BaseRecord::with_opaque_to(&self.keys, sent).partition(0).key(&id);
+            if let Some(bytes) = &bytes {
+                record = record.payload(bytes);
+            }
+            self.producer.send(record).map_err(|(error, _)| kafka(doing(&id))(error))?;
+            answers.push((id, answered));
         }
-        self.producer.send(record).map_err(|(error, _)| kafka(doing())(error))?;
-        let answer = answered.recv_timeout(KEY_WITHIN);
-        let answer = answer.unwrap_or_else(|_| Err("no broker answers".into()));
-        answer.map_err(|reason| JournalError::Kafka { doing: doing(), reason })
+        let mut after = None;
+        for (id, answered) in answers {
+            let answer = answered.recv_timeout(KEY_WITHIN);
+            let answer = answer.unwrap_or_else(|_| Err("no broker answers".into()));
+            let failed = |reason| JournalError::Kafka { doing: doing(&id), reason };
+            after = after.max(Some(answer.map_err(failed)? + 1));
+        }
+        self.after = self.after.max(after.unwrap_or_default());
+        Ok(after)
     }
 }
 

@@ -248,6 +248,23 @@ pub fn wrapped_key(
         .map_err(sqlite(|| format!("cannot read the key {id} of {}", path.display())))
 }
 
+/// The wrapped keys after an id, in the order of their ids, those aside that are destroyed.
+pub fn wrapped_keys(
+    conn: &Connection,
+    path: &Path,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<WrappedKey>, JournalError> {
+    let query = "SELECT id, bytes FROM keys
+                 WHERE id > ?1 AND bytes <> zeroblob(length(bytes)) ORDER BY id LIMIT ?2";
+    let read = || {
+        let mut statement = conn.prepare_cached(query)?;
+        let key = |row: &Row<'_>| Ok(WrappedKey { id: row.get(0)?, bytes: row.get(1)? });
+        statement.query_map(params![after, column(limit as u64)], key)?.collect::<Result<_, _>>()
+    };
+    read().map_err(sqlite(|| format!("cannot read the keys of {}", path.display())))
+}
+
 /// Puts a commit's decisions together from their rows, and refuses rows that do not fit.
 fn read_decisions(
     conn: &Connection,

@@ -19,6 +19,8 @@ pub enum Order {
     Append(Append),
     /// Store a key unless there is one.
     EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
+    /// Store keys, all or none.
+    PutKeys { keys: Vec<WrappedKey>, answer: mpsc::SyncSender<Result<(), JournalError>> },
     /// Write down how far another journal has been read.
     Note { followed: String },
     /// Destroy a key.
@@ -113,6 +115,9 @@ impl Writer {
             Order::EnsureKey { key, answer } => {
                 let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
             }
+            Order::PutKeys { keys, answer } => {
+                let _ = answer.send(self.unless_failed(|writer| writer.put_keys(&keys)));
+            }
             Order::Note { followed } => {
                 let _ = self.unless_failed(|writer| writer.note(&followed)); // Kept in mind.
             }
@@ -190,6 +195,18 @@ impl Writer {
         transaction.commit().map_err(sqlite(doing))?;
         self.files.check()?;
         Ok(key)
+    }
+
+    fn put_keys(&mut self, keys: &[WrappedKey]) -> Result<(), JournalError> {
+        let path = &self.path;
+        let doing = || format!("cannot store keys in {}", path.display());
+        let transaction = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sqlite(doing))?;
+        keys.iter().try_for_each(|key| insert_key(&transaction, key, doing))?;
+        transaction.commit().map_err(sqlite(doing))?;
+        self.files.check()
     }
 
     fn note(&mut self, followed: &str) -> Result<(), JournalError> {

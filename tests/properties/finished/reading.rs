@@ -99,6 +99,9 @@ impl Journal for Watched {
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {
         self.journal.wrapped_key(id)
     }
+    fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError> {
+        self.journal.wrapped_keys(after, limit)
+    }
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {
         self.journal.ensure_key(key)
     }
