@@ -147,6 +147,14 @@ pub enum JournalError {
         /// What this docket reads.
         expected: String,
     },
+    /// The file holds a part of a copy.
+    #[error(
+        "{path} is a part of a copy; run docket journal copy again until it says that all is copied"
+    )]
+    Unfinished {
+        /// The file.
+        path: String,
+    },
     /// A commit does not continue the chain.
     #[error("the journal is damaged: {0}")]
     Chain(#[from] CommitError),

@@ -56,12 +56,21 @@ pub struct Options {
     /// Whether a commit is synced before it counts. Where the journal is a copy of one elsewhere it
     /// need not be: what a machine's end takes away is copied again. Default: it is.
     pub synced: bool,
+    /// Whether the journal may be a part of a copy; one that is made now is, until it is said to be
+    /// [whole](SqliteJournal::set_whole). Default: it may not.
+    pub unfinished: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // 32 MiB and 64 MiB: a start after a crash copies that much in well under a second.
-        Self { max_page_count: None, wal_pages_soft: 8192, wal_pages_hard: 16_384, synced: true }
+        Self {
+            max_page_count: None,
+            wal_pages_soft: 8192,
+            wal_pages_hard: 16_384,
+            synced: true,
+            unfinished: false,
+        }
     }
 }
 
@@ -125,7 +134,7 @@ impl SqliteJournal {
         })?;
         let readers = Readers::new(path.clone());
         let head = readers.with(|conn| {
-            file::check_format(conn, &path)?;
+            file::check_format(conn, &path, false)?;
             reader::newest(conn, &path)
         });
         let head = head.map_err(|error| file::explain_read_only(&path, error))?;
@@ -160,6 +169,12 @@ impl SqliteJournal {
     /// What was written down last; `None` where nothing was.
     pub fn noted(&self) -> Result<Option<String>, JournalError> {
         self.readers.with(|conn| reader::noted(conn, &self.path))
+    }
+
+    /// Says in the file that the journal is no part of a copy any more, behind the commits appended
+    /// so far.
+    pub fn set_whole(&self) -> Result<(), JournalError> {
+        self.ask(|answer| writer::Order::SetWhole { answer })
     }
 
     /// The journal's file.

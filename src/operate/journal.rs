@@ -226,7 +226,8 @@ impl Side {
             Flag::To => check_place(&dir)?,
         }
         // What a machine's end takes away of a copy is copied again; it is synced at the end.
-        let options = sqlite::Options { synced: flag == Flag::From, ..sqlite::Options::default() };
+        let (synced, unfinished) = (flag == Flag::From, flag == Flag::To);
+        let options = sqlite::Options { synced, unfinished, ..sqlite::Options::default() };
         let opening = tokio::task::spawn_blocking(move || {
             let journal = SqliteJournal::open(&dir, options).map_err(in_use)?;
             let blobs = dir.join("blobs");
@@ -323,6 +324,7 @@ impl Side {
         let Opened::Sqlite(journal) = self.journal else { return Ok(()) };
         let _ = tell(Progress { doing: "syncing", done: 0, of: 0 }); // It is done in a moment.
         let (path, head) = (journal.path().to_owned(), *journal.head().borrow());
+        journal.set_whole()?;
         drop(journal);
         // Opening syncs what is there.
         let dir = path.parent().context("a journal lies in a folder")?;

@@ -10,6 +10,7 @@ mod support;
 
 #[allow(dead_code, reason = "two programs use it")]
 mod client;
+mod copy;
 mod election;
 mod journal;
 mod publisher;

@@ -177,7 +177,7 @@ impl Follower {
                 self.put_key(id, bytes)?;
                 self.next.keys = offset + 1;
                 self.take_early()?;
-                self.told();
+                self.settle()?; // What waited for it is read when it is stored.
             }
             None => {
                 self.pass_over()?;
@@ -235,7 +235,8 @@ impl Follower {
         let verdict = judge::<JournalError>(&commit, &self.head, hash_at)?;
         let (number, epoch, hash) = (commit.number, commit.epoch, commit.hash);
         match verdict {
-            Verdict::Known => {}
+            // Whoever copies a journal may send what another sent before it.
+            Verdict::Known => self.writing.taken(&commit.head(), hash),
             Verdict::Fenced => {
                 tracing::warn!(%number, %epoch, "a commit came too late and does not count");
                 self.progress.send_modify(|it| {

@@ -95,7 +95,7 @@ impl Draft {
         let finish = || {
             let transaction = self.conn.unchecked_transaction()?;
             last(&transaction)?;
-            file::set_format(&transaction)?;
+            file::set_format(&transaction, false)?;
             transaction.commit()
         };
         finish().map_err(sqlite(doing))?;

@@ -20,6 +20,9 @@ use crate::journal::JournalError;
 /// The format that is written and read; in the table `meta`.
 const FORMAT: &str = "1";
 
+/// The same of a journal that is a part of a copy.
+const UNFINISHED: &str = "1, a part of a copy";
+
 /// 3.51.3, the first in which a WAL may be started over beside several connections without a race.
 const LIBRARY_MIN: i32 = 3_051_003;
 
@@ -188,8 +191,8 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .map_err(sqlite(opening))?;
     }
-    create_tables(&mut conn).map_err(sqlite(opening)).map_err(refused)?;
-    check_format(&conn, path)?;
+    create_tables(&mut conn, options).map_err(sqlite(opening)).map_err(refused)?;
+    check_format(&conn, path, options.unfinished)?;
     conn.execute_batch(INDEXES).map_err(sqlite(opening)).map_err(refused)?;
     Ok(conn)
 }
@@ -266,7 +269,8 @@ pub fn settle(conn: &Connection, path: &Path) -> Result<bool, JournalError> {
     Ok(!busy)
 }
 
-pub fn check_format(conn: &Connection, path: &Path) -> Result<(), JournalError> {
+/// Refuses what is no journal, and, unless it may be `unfinished`, a part of one.
+pub fn check_format(conn: &Connection, path: &Path, unfinished: bool) -> Result<(), JournalError> {
     let reading = || format!("cannot read the journal {}", path.display());
     let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'";
     let has_meta: bool = conn.query_row(tables, (), |row| row.get(0)).map_err(sqlite(reading))?;
@@ -276,28 +280,33 @@ pub fn check_format(conn: &Connection, path: &Path) -> Result<(), JournalError> 
     } else {
         None
     };
-    if found.as_deref() != Some(FORMAT) {
-        let found = found.unwrap_or_else(|| format!("none ({} is no journal)", path.display()));
-        return Err(JournalError::Format { found, expected: FORMAT.into() });
+    match found.as_deref() {
+        Some(FORMAT) => Ok(()),
+        Some(UNFINISHED) if unfinished => Ok(()),
+        Some(UNFINISHED) => Err(JournalError::Unfinished { path: path.display().to_string() }),
+        other => {
+            let none = || format!("none ({} is no journal)", path.display());
+            let found = other.map_or_else(none, str::to_owned);
+            Err(JournalError::Format { found, expected: FORMAT.into() })
+        }
     }
-    Ok(())
 }
 
-fn create_tables(conn: &mut Connection) -> Result<(), rusqlite::Error> {
+fn create_tables(conn: &mut Connection, options: &Options) -> Result<(), rusqlite::Error> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let count = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = transaction.query_row(count, (), |row| row.get(0))?;
     if tables == 0 {
         transaction.execute_batch(TABLES)?;
-        set_format(&transaction)?;
+        set_format(&transaction, options.unfinished)?;
     }
     transaction.commit()
 }
 
-/// Says in the file that it is a journal.
-pub fn set_format(conn: &Connection) -> Result<(), rusqlite::Error> {
-    let insert = "INSERT INTO meta (name, value) VALUES ('format', ?1)";
-    conn.execute(insert, [FORMAT]).map(drop)
+/// Says in the file that it is a journal, or a part of one.
+pub fn set_format(conn: &Connection, unfinished: bool) -> Result<(), rusqlite::Error> {
+    let put = "INSERT OR REPLACE INTO meta (name, value) VALUES ('format', ?1)";
+    conn.execute(put, [if unfinished { UNFINISHED } else { FORMAT }]).map(drop)
 }
 
 /// A connection on which nothing happens that the journal's code does not say: no triggers, views

@@ -10,7 +10,13 @@ use events::{Commit, Head, WrappedKey};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
-use super::{Options, checkpoint::Checkpoints, column, file::InPlace, is_key, sqlite};
+use super::{
+    Options,
+    checkpoint::Checkpoints,
+    column,
+    file::{self, InPlace},
+    is_key, sqlite,
+};
 use crate::journal::{Indexed, JournalError, follows};
 
 /// What the writer is asked to do.
@@ -21,6 +27,8 @@ pub enum Order {
     EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
     /// Store keys, all or none.
     PutKeys { keys: Vec<WrappedKey>, answer: mpsc::SyncSender<Result<(), JournalError>> },
+    /// Say that the journal is whole.
+    SetWhole { answer: mpsc::SyncSender<Result<(), JournalError>> },
     /// Write down how far another journal has been read.
     Note { followed: String },
     /// Destroy a key.
@@ -117,6 +125,12 @@ impl Writer {
             }
             Order::PutKeys { keys, answer } => {
                 let _ = answer.send(self.unless_failed(|writer| writer.put_keys(&keys)));
+            }
+            Order::SetWhole { answer } => {
+                let _ = answer.send(self.unless_failed(|writer| {
+                    let doing = || format!("cannot write to {}", writer.path.display());
+                    file::set_format(&writer.conn, false).map_err(sqlite(doing))
+                }));
             }
             Order::Note { followed } => {
                 let _ = self.unless_failed(|writer| writer.note(&followed)); // Kept in mind.
