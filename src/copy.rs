@@ -293,3 +293,6 @@ fn go_on(tell: &mut Tell<'_>, doing: &'static str, done: u64, of: u64) -> Result
         ControlFlow::Break(()) => Err(backup::Error::Stopped.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ use address::Address;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long it may take to get the turn to write: longer than a docket that died keeps it.
-const TURN_WITHIN: Duration = Duration::from_secs(30);
+const TURN_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long brokers may take to be reached.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);

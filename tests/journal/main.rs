@@ -183,6 +183,37 @@ fn keys_are_stored_with_their_commit_and_destroyed_alone() {
 }
 
 #[test]
+fn keys_are_listed_and_stored_many_at_once() {
+    on_each(|site| {
+        let journal = site.open();
+        let ids = ["account/1", "account/10", "account/2", "account/é", "ring/a"];
+        let keys: Vec<_> = ids.iter().zip(1..).map(|(id, byte)| key(id, byte)).collect();
+        assert_eq!(journal.wrapped_keys("", 10).unwrap(), []);
+        journal.put_keys(vec![keys[4].clone(), keys[0].clone()]).unwrap();
+        journal.put_keys(keys.clone()).unwrap(); // The same again: fine.
+        assert_eq!(journal.wrapped_keys("", 10).unwrap(), keys);
+        assert_eq!(journal.wrapped_keys("", 2).unwrap(), keys[..2]);
+        assert_eq!(journal.wrapped_keys("account/10", 2).unwrap(), keys[2..4]);
+        assert_eq!(journal.wrapped_keys("account/11", 1).unwrap(), keys[2..3]);
+        assert_eq!(journal.wrapped_keys("ring/a", 1).unwrap(), []);
+
+        journal.destroy_key("account/1").unwrap();
+        journal.destroy_key("account/10").unwrap();
+        assert_eq!(
+            journal.wrapped_keys("", 1).unwrap(),
+            keys[2..3],
+            "what is destroyed is passed over"
+        );
+        drop(journal);
+        let journal = site.open();
+        assert_eq!(journal.wrapped_keys("", 10).unwrap(), keys[2..]);
+        let error = journal.put_keys(vec![key("ring/a", 9)]).unwrap_err();
+        assert_eq!(error.to_string(), "another key is stored as ring/a");
+        assert_eq!(journal.wrapped_key("ring/a").unwrap(), Some(keys[4].clone()));
+    });
+}
+
+#[test]
 fn a_subject_is_read_within_its_channel_in_order_and_in_pages() {
     on_each(|site| {
         let journal = site.open();
