@@ -134,6 +134,20 @@ pub enum Error {
     },
 }
 
+/// Whether the destination holds a part of what the source does, or all of it, or nothing. Blocks on
+/// storage.
+///
+/// # Errors
+/// When it holds something else.
+pub fn check(from: Place<'_>, to: Place<'_>) -> Result<(), Error> {
+    check_both(from, to).map(drop)
+}
+
+fn check_both(from: Place<'_>, to: Place<'_>) -> Result<u64, Error> {
+    both::check_history(from.journal, to.journal)?;
+    both::check_keys(from.journal, to.journal)
+}
+
 /// Copies what the destination does not have yet. Blocks on storage.
 ///
 /// # Errors
@@ -148,8 +162,8 @@ pub fn copy(
 ) -> Result<Copied, Error> {
     let goal = *from.journal.head().borrow();
     let begun = *to.journal.head().borrow();
-    both::check_history(from.journal, to.journal)?;
-    let mut copied = both::copy_keys(from.journal, to.journal, tell)?;
+    let missing = check_both(from, to)?;
+    let mut copied = both::copy_keys(from.journal, to.journal, missing, tell)?;
     let mut copy =
         Copy { from, to, wishes, begun, goal, named: Named::default(), sent: VecDeque::new() };
     copy.commits(&mut copied, tell)?;

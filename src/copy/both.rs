@@ -45,14 +45,8 @@ pub fn check_history(from: &dyn Journal, to: &dyn Journal) -> Result<(), Error> 
     }
 }
 
-/// Makes the destination's keys the source's: puts those that are missing, and destroys those that
-/// the source has destroyed since they were copied. Before that, refuses a destination of another
-/// site.
-pub fn copy_keys(
-    from: &dyn Journal,
-    to: &dyn Journal,
-    tell: &mut Tell<'_>,
-) -> Result<Copied, Error> {
+/// Refuses a destination that has keys of another site. Gives how many it does not have yet.
+pub fn check_keys(from: &dyn Journal, to: &dyn Journal) -> Result<u64, Error> {
     let mut is_known = to.head().borrow().number > CommitNumber(0);
     let (mut missing, mut extra) = (0, None);
     each(from, to, |pair| {
@@ -66,9 +60,20 @@ pub fn copy_keys(
         }
         Ok(())
     })?;
-    if let Some(key) = extra.filter(|_| !is_known) {
-        return Err(Error::Key { id: key.id });
+    match extra.filter(|_| !is_known) {
+        Some(key) => Err(Error::Key { id: key.id }),
+        None => Ok(missing),
     }
+}
+
+/// Makes the destination's keys the source's: puts those that are missing, and destroys those that
+/// the source has destroyed since they were copied.
+pub fn copy_keys(
+    from: &dyn Journal,
+    to: &dyn Journal,
+    missing: u64,
+    tell: &mut Tell<'_>,
+) -> Result<Copied, Error> {
     let mut copied = Copied::default();
     let (mut waiting, mut put) = (Vec::new(), 0);
     let mut put_waiting = |waiting: &mut Vec<WrappedKey>| -> Result<(), Error> {

@@ -50,6 +50,12 @@ use topics::{Topic, kafka, prepare};
 /// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
 const KEYS_HEADER: &str = "docket-keys";
 
+/// In the topic of keys: the id of what is no key, and says whether the journal is a part of a copy.
+const COPY: &str = "copy";
+/// What it says while it is, and what when all is copied.
+const UNFINISHED: &[u8] = b"unfinished";
+const WHOLE: &[u8] = b"whole";
+
 /// How long a key that was stored may take to come back.
 const KEY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -247,8 +253,37 @@ impl KafkaJournal {
     /// epoch than all that were read.
     ///
     /// # Errors
-    /// When the client cannot be made.
+    /// When the journal is a part of a copy, or when the client cannot be made.
     pub fn begin(&self) -> Result<(), JournalError> {
+        match self.progress.borrow().unfinished {
+            true => Err(JournalError::Unfinished { path: self.topics[0].clone() }),
+            false => self.begin_to_send(),
+        }
+    }
+
+    /// Begins to write what another journal has. Where nothing is there yet, nobody else
+    /// [begins](Self::begin) before it is [whole](Self::set_whole). This node has caught up. Blocks.
+    ///
+    /// # Errors
+    /// When the client cannot be made, or no broker answers.
+    pub fn begin_copy(&self) -> Result<(), JournalError> {
+        self.begin_to_send()?;
+        match *self.head().borrow() == Head::default() {
+            true => self.put_key(COPY, Some(UNFINISHED)),
+            false => Ok(()),
+        }
+    }
+
+    /// Says that the journal is no part of a copy any more. Blocks.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn set_whole(&self) -> Result<(), JournalError> {
+        let unfinished = self.progress.borrow().unfinished;
+        if unfinished { self.put_key(COPY, Some(WHOLE)) } else { Ok(()) }
+    }
+
+    fn begin_to_send(&self) -> Result<(), JournalError> {
         let sender = self.new_sender()?;
         let before = self.writing.sender().replace(sender);
         drop(before);

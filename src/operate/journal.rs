@@ -138,9 +138,9 @@ pub async fn copy(flags: Copy, config: &Config) -> anyhow::Result<ExitCode> {
     let to = Side::open(Flag::To, &flags, &data).await?;
     let wishes = Wishes { allow_lost_blobs: flags.allow_lost_blobs, patience: PATIENCE };
     let done = until_told(move |tell| {
-        for side in [&from, &to] {
-            side.catch_up(tell)?;
-        }
+        from.catch_up(Flag::From, tell)?;
+        to.catch_up(Flag::To, tell)?;
+        copy::check(from.place(), to.place())?;
         to.begin()?;
         let copied = copy::copy(from.place(), to.place(), wishes, &mut |progress| {
             let turns = [from.has_turn(), to.has_turn()];
@@ -281,7 +281,7 @@ impl Side {
     }
 
     /// Reads what Kafka has up to now.
-    fn catch_up(&self, tell: &mut Tell<'_>) -> Result<(), Error> {
+    fn catch_up(&self, flag: Flag, tell: &mut Tell<'_>) -> Result<(), Error> {
         let Opened::Kafka { journal, .. } = &self.journal else { return Ok(()) };
         let ends = journal.ends(REACHED_WITHIN)?;
         let told = journal.progress();
@@ -292,7 +292,7 @@ impl Side {
                 return Err(JournalError::Closed(reason.to_string()).into());
             }
             if now.reaches(&ends) {
-                return Ok(());
+                break;
             }
             if now != read {
                 (read, since) = (now, Instant::now());
@@ -309,19 +309,26 @@ impl Side {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        match flag == Flag::From && told.borrow().unfinished {
+            true => Err(JournalError::Unfinished { path: "what --from names".into() }.into()),
+            false => Ok(()),
+        }
     }
 
     /// From now on it is written to.
     fn begin(&self) -> Result<(), JournalError> {
         match &self.journal {
             Opened::Sqlite(_) => Ok(()),
-            Opened::Kafka { journal, .. } => journal.begin(),
+            Opened::Kafka { journal, .. } => journal.begin_copy(),
         }
     }
 
-    /// Ends, with all of it durable.
+    /// Ends, with all of it durable, and said to be whole.
     fn settle(self, tell: &mut Tell<'_>) -> anyhow::Result<()> {
-        let Opened::Sqlite(journal) = self.journal else { return Ok(()) };
+        let journal = match self.journal {
+            Opened::Sqlite(journal) => journal,
+            Opened::Kafka { journal, .. } => return Ok(journal.set_whole()?),
+        };
         let _ = tell(Progress { doing: "syncing", done: 0, of: 0 }); // It is done in a moment.
         let (path, head) = (journal.path().to_owned(), *journal.head().borrow());
         journal.set_whole()?;

@@ -36,6 +36,8 @@ pub fn say(line: &str) {
 pub async fn until_told<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce(&mut Tell<'_>) -> Result<T, E> + Send + 'static,
 ) -> anyhow::Result<Result<T, E>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let mut working = tokio::task::spawn_blocking(move || {
@@ -50,8 +52,6 @@ pub async fn until_told<T: Send + 'static, E: Send + 'static>(
         teller.end();
         done
     });
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     loop {
         tokio::select! {
             done = &mut working => return done.context("it panicked"),

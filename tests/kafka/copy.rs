@@ -16,7 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use docket::{
     cluster::{Election, election},
     engine,
-    journal::{Journal, SqliteJournal, kafka::Options, sqlite},
+    journal::{Journal, JournalError, KafkaJournal, SqliteJournal, kafka::Options, sqlite},
     node::Parts,
 };
 use events::{Commit, CommitNumber, Head, WrappedKey};
@@ -281,14 +281,7 @@ fn a_copy_that_is_cut_goes_on_where_it_was() {
         let marks = client.fetch_watermarks(&format!("{prefix}.journal"), 0, PATIENCE);
         marks.map_or(0, |(_, end)| end.unsigned_abs())
     };
-    let stored = |folder: &str| {
-        let file = path.join(folder).join(sqlite::FILE);
-        let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let conn = rusqlite::Connection::open_with_flags(file, read_only);
-        let query = "SELECT coalesce(max(number), 0) FROM commits";
-        let number = conn.and_then(|it| it.query_row(query, (), |row| row.get::<_, i64>(0)));
-        number.unwrap_or(0).unsigned_abs() // There is none yet.
-    };
+    let stored = |folder: &str| stored(&path.join(folder));
     let there = ["--from", "sqlite:data", "--to", &place, "--data", "node"];
     let back = ["--from", &place, "--to", "sqlite:back", "--data", "node"];
     let away = ["--from", "sqlite:back", "--to", "sqlite:away"];
@@ -312,8 +305,11 @@ fn a_copy_that_is_cut_goes_on_where_it_was() {
             child.0.kill().unwrap();
             child.0.wait().unwrap();
             println!("{to}: killed at {} on the way to {at}", far());
-            if to != "node" && (1..COMMITS).contains(&far()) {
-                let part = SqliteJournal::open_read_only(&path.join(to)).unwrap_err();
+            if (1..COMMITS).contains(&far()) {
+                let part = match to {
+                    "node" => write_to(&options(&brokers, &prefix)).unwrap_err(),
+                    _ => SqliteJournal::open_read_only(&path.join(to)).unwrap_err(),
+                };
                 assert!(part.to_string().contains("is a part of a copy; run docket"), "{part}");
             }
         }
@@ -323,7 +319,35 @@ fn a_copy_that_is_cut_goes_on_where_it_was() {
         let again = copy(path, words);
         assert!(again.contains("is complete already"), "{again}");
     }
+    write_to(&options(&brokers, &prefix)).unwrap();
     assert_eq!(records(), COMMITS, "no commit was sent twice, or one more");
+}
+
+#[test]
+fn a_copy_that_is_told_to_stop_says_how_it_goes_on() {
+    let (folder, kept) = made(|data| long(data, 4000));
+    let (words, new) = (["--from", "sqlite:data", "--to", "sqlite:new"], folder.path().join("new"));
+    let mut copying = copying(folder.path(), &words);
+    let child = copying.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while stored(&new) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "it does not begin");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // It gets no further until it was told.
+    let holds_up = rusqlite::Connection::open(new.join(sqlite::FILE)).unwrap();
+    holds_up.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(stored(&new) < 4000, "it is too fast for this test");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    holds_up.execute_batch("ROLLBACK").unwrap();
+    drop(holds_up);
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("what is copied stays, and the same command goes on there"), "{said}");
+    copy(folder.path(), &words);
+    kept.is(&Kept::of(&new));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,6 +406,24 @@ async fn whoever_is_in_the_way_is_named_with_the_flag() {
     let said = tokio::task::block_in_place(|| refused(path, &words));
     assert!(said.contains("another docket has the turn to write there"), "{said}");
     assert!(*turn.borrow(), "who has the turn keeps it");
+}
+
+/// How many commits a folder's journal has, whole or not.
+fn stored(data: &Path) -> u64 {
+    let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let conn = rusqlite::Connection::open_with_flags(data.join(sqlite::FILE), read_only);
+    let query = "SELECT coalesce(max(number), 0) FROM commits";
+    let number = conn.and_then(|it| it.query_row(query, (), |row| row.get::<_, i64>(0)));
+    number.unwrap_or(0).unsigned_abs() // There is none yet.
+}
+
+/// Begins to write as a docket does.
+fn write_to(options: &Options) -> Result<(), JournalError> {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let journal = runtime.block_on(KafkaJournal::open(folder.path(), options))?;
+    journal.catch_up(PATIENCE)?;
+    journal.begin()
 }
 
 fn options(brokers: &str, prefix: &str) -> Options {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{
-    KEYS_HEADER, Writing,
+    COPY, KEYS_HEADER, UNFINISHED, Writing,
     chain::{Verdict, judge},
     record,
     topics::kafka,
@@ -50,6 +50,8 @@ impl Offsets {
 pub struct Progress {
     /// What has been read, judged and stored.
     pub read: Offsets,
+    /// Whether it is a part of a copy.
+    pub unfinished: bool,
     /// The highest epoch that any commit was of, taken or not.
     pub epoch: Epoch,
     /// How many commits came too late.
@@ -67,6 +69,15 @@ const EARLY_MAX: usize = 1024;
 /// How often it writes down how far it has read, in commits.
 const NOTE_EVERY: u64 = 256;
 
+/// What is written down beside the local journal.
+#[derive(Default, Serialize, Deserialize)]
+struct Note {
+    #[serde(flatten)]
+    read: Offsets,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unfinished: bool,
+}
+
 pub struct Follower {
     consumer: BaseConsumer,
     topics: [String; 2],
@@ -75,6 +86,7 @@ pub struct Follower {
     progress: watch::Sender<Progress>,
     head: Head,
     next: Offsets,
+    unfinished: bool,
     storing: VecDeque<Storing>,
     /// Commits that wait for the keys that were sent before them.
     early: VecDeque<(Commit, i64)>,
@@ -99,7 +111,7 @@ impl Follower {
         writing: Writing,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, JournalError> {
-        let next = noted(&local)?;
+        let Note { read: next, unfinished } = noted(&local)?;
         let consumer: BaseConsumer = config
             .clone()
             .set("group.id", "none: what is read is noted in the local journal")
@@ -119,7 +131,9 @@ impl Follower {
         }
         consumer.assign(&list).map_err(kafka("cannot follow the journal"))?;
         let head = *local.head().borrow();
-        progress.send_modify(|it| (it.read, it.epoch) = (next, head.epoch));
+        progress.send_modify(|it| {
+            (it.read, it.epoch, it.unfinished) = (next, head.epoch, unfinished);
+        });
         let (storing, early) = (VecDeque::new(), VecDeque::new());
         Ok(Self {
             consumer,
@@ -129,6 +143,7 @@ impl Follower {
             progress,
             head,
             next,
+            unfinished,
             storing,
             early,
             pauses: false,
@@ -174,7 +189,11 @@ impl Follower {
             }
             Some(Read::Key { id, bytes, offset }) => {
                 self.settle()?;
-                self.put_key(id, bytes)?;
+                if id == COPY {
+                    self.unfinished = bytes.as_deref() == Some(UNFINISHED);
+                } else {
+                    self.put_key(id, bytes)?;
+                }
                 self.next.keys = offset + 1;
                 self.take_early()?;
                 self.settle()?; // What waited for it is read when it is stored.
@@ -274,8 +293,9 @@ impl Follower {
 
     fn told(&self) {
         let (read, epoch, none_waits) = (self.next, self.head.epoch, self.early.is_empty());
+        let unfinished = self.unfinished;
         self.progress.send_modify(|it| {
-            it.read.keys = read.keys;
+            (it.read.keys, it.unfinished) = (read.keys, unfinished);
             if none_waits {
                 it.read.journal = read.journal;
                 it.epoch = it.epoch.max(epoch);
@@ -287,8 +307,8 @@ impl Follower {
     /// is read again.
     fn note(&mut self) {
         if self.early.is_empty() {
-            let text = serde_json::to_string(&self.next).expect("numbers are written");
-            let _ = self.local.note(text); // A journal that has failed says so when it appends.
+            let note = Note { read: self.next, unfinished: self.unfinished };
+            let _ = self.local.note(note.to_text()); // A journal that has failed says so when it appends.
             self.unnoted = 0;
         }
     }
@@ -301,9 +321,15 @@ impl Follower {
     }
 }
 
+impl Note {
+    fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("numbers are written")
+    }
+}
+
 /// How far the topics were read that the local journal is a copy of. From its very first commit on
 /// that is written down; one without is no copy.
-fn noted(local: &SqliteJournal) -> Result<Offsets, JournalError> {
+fn noted(local: &SqliteJournal) -> Result<Note, JournalError> {
     if let Some(noted) = local.noted()? {
         let doing = || format!("cannot read how far {} follows Kafka", local.path().display());
         let bad = |error| JournalError::Kafka { doing: doing(), reason: format!("{error}") };
@@ -314,9 +340,9 @@ fn noted(local: &SqliteJournal) -> Result<Offsets, JournalError> {
         let path = local.path().display().to_string();
         return Err(JournalError::NoCopy { path, commits: head.number });
     }
-    let next = Offsets::default();
-    local.note(serde_json::to_string(&next).expect("numbers are written"))?;
-    Ok(next)
+    let note = Note::default();
+    local.note(note.to_text())?;
+    Ok(note)
 }
 
 /// A record, read.
