@@ -158,13 +158,12 @@ fn of_an_empty_journal_the_keys_are_copied() {
 
 #[test]
 fn the_first_commit_that_differs_is_named() {
-    for same in 0..EPOCHS.len() {
+    for (same, epoch) in EPOCHS.into_iter().enumerate() {
         let (from, to) = (Site::of(&EPOCHS), Site::new());
         for commit in &from.commits()[..same] {
             let appending = to.journal.append(Arc::new(commit.clone()), Vec::new());
             appending.blocking_recv().unwrap().unwrap();
         }
-        let epoch = EPOCHS[same];
         let other = to.append(epoch, stock());
         to.append(epoch, stock());
         let before = to.commits();
