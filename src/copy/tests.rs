@@ -1,3 +1,5 @@
+//! Copies between journals in memory: what is kept, what is refused, what a copy that was cut leaves.
+
 use events::{
     AccountForgotten, AccountId, Channel, CommandId, Currency, DecisionHeader, Epoch, Event,
     EventId, ListingAdded, Millis, Money, Position, Receipt, Recorded, Sku, StockAdded, StoreId,

@@ -36,7 +36,7 @@ use address::Address;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long it may take to get the turn to write: longer than a docket that died keeps it.
-const TURN_WITHIN: Duration = Duration::from_secs(20);
+const TURN_WITHIN: Duration = Duration::from_secs(12);
 
 /// How long brokers may take to be reached.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
@@ -162,7 +162,16 @@ pub async fn copy(flags: Copy, config: &Config) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             let Copy { from, to, .. } = &flags;
-            Err(error).with_context(|| format!("{from} is not, or not wholly, copied to {to}"))
+            let blobs = folder(from, &data).join("blobs");
+            let hint = match error.downcast_ref() {
+                Some(Error::Read(backup::Error::BlobLost { .. })) => format!(
+                    "; pictures are looked for in {}, and --allow-lost-blobs goes on without",
+                    blobs.display()
+                ),
+                _ => String::new(),
+            };
+            Err(error)
+                .with_context(|| format!("{from} is not, or not wholly, copied to {to}{hint}"))
         }
         Ok(copied) => {
             tell_copied(&flags, &data, &copied);
@@ -250,7 +259,9 @@ impl Side {
         let asking = tokio::task::spawn_blocking(move || kafka::is_there(&asked, REACHED_WITHIN));
         let is_there = asking.await??;
         ensure!(is_there || flag == Flag::To, "there is no topic {}.journal", options.prefix);
-        let journal = KafkaJournal::open(data, &options).await.map_err(in_use)?;
+        let opened = KafkaJournal::open(data, &options).await.map_err(in_use);
+        let journal =
+            opened.with_context(|| format!("with --replication {}", options.replication))?;
         let seat = Election::stand(&client, &options.prefix, election::SESSION)?;
         let mut turn = seat.turn();
         let waiting = turn.wait_for(|mine| *mine);
@@ -377,6 +388,14 @@ fn in_use(error: JournalError) -> anyhow::Error {
     }
 }
 
+/// Where the blobs of a side lie, and a master key may.
+fn folder(address: &Address, data: &Path) -> PathBuf {
+    match address {
+        Address::Sqlite(dir) => dir.clone(),
+        Address::Kafka { .. } => data.to_owned(),
+    }
+}
+
 fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
     let Copy { from, to, .. } = flags;
     let Copied { head, commits, keys, blobs, blobs_lost, .. } = copied;
@@ -396,11 +415,7 @@ fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
         false => print(&format!("{from} is copied to {to}"), &lines),
     }
     say("what else must come along:");
-    let folder = |address: &Address| match address {
-        Address::Sqlite(dir) => dir.clone(),
-        Address::Kafka { .. } => data.to_owned(),
-    };
-    let key = folder(from).join("master.key");
+    let key = folder(from, data).join("master.key");
     let place = match to {
         Address::Sqlite(dir) => format!("into {}, or DOCKET_MASTER_KEY", dir.display()),
         Address::Kafka { .. } => "to every node, as DOCKET_MASTER_KEY".to_owned(),
@@ -410,7 +425,7 @@ fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
         false => say(&format!("  the master key that {from} was run with: {place}")),
     }
     if let Address::Kafka { .. } = to {
-        let blobs = folder(to).join("blobs");
+        let blobs = folder(to, data).join("blobs");
         say(&format!("  the pictures, {}: every node needs them", blobs.display()));
     }
     say(&format!("start no docket on {from} any more: two that go on from here are two journals"));

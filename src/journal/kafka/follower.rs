@@ -183,6 +183,9 @@ impl Follower {
                 self.next.journal = offset + 1;
                 self.early.push_back((commit, keys));
                 self.take_early()?;
+                if !self.early.is_empty() {
+                    self.pass_over()?;
+                }
                 if self.storing.len() >= STORING_MAX {
                     self.settle()?;
                 }
