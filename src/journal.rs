@@ -182,16 +182,17 @@ pub enum JournalError {
         /// What was said.
         reason: String,
     },
-    /// What is to follow a journal on Kafka is a journal of its own.
+    /// What is to follow a journal on Kafka is another journal, or a copy of another.
     #[error(
-        "{path} is a journal of its own, of {commits} commits, and no copy of one on Kafka; name \
-         another folder with --data"
+        "{path}, of {commits} commits, is no copy of {topic} on Kafka; name another folder with --data"
     )]
     NoCopy {
         /// The file.
         path: String,
         /// The number of its newest commit.
         commits: CommitNumber,
+        /// The topic.
+        topic: String,
     },
     /// An append before this one failed, or the journal was closed.
     #[error("the journal takes nothing more: {0}")]

@@ -241,10 +241,9 @@ impl KafkaJournal {
         };
         let ends = Offsets { journal: end(&self.topics[0])?, keys: end(&self.topics[1])? };
         if stored.0 > ends.journal.unsigned_abs() {
-            let doing = format!("{} is a copy of another journal", self.local.path().display());
-            let (topic, records) = (&self.topics[0], ends.journal);
-            let reason = format!("it has {stored} commits, and {topic} {records} records");
-            return Err(JournalError::Kafka { doing, reason });
+            let path = self.local.path().display().to_string();
+            let topic = self.topics[0].clone();
+            return Err(JournalError::NoCopy { path, commits: stored, topic });
         }
         Ok(ends)
     }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
+use events::NodeName;
 use rdkafka::consumer::BaseConsumer;
 use tokio::sync::watch;
 
@@ -38,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to get the turn to write: longer than a docket that died keeps it.
 const TURN_WITHIN: Duration = Duration::from_secs(12);
 
+/// What a copy is called where dockets have their addresses.
+const SEAT: &str = "journal-copy";
+
 /// How long brokers may take to be reached.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -57,10 +61,11 @@ const EXAMPLES: &str = "\
 A place is sqlite:DIR, a data folder, or kafka://HOST:PORT[,HOST:PORT...]/PREFIX.
 
 Examples:
-  From one machine into Kafka; ./node becomes this node's folder, with the pictures:
-    docket journal copy --from sqlite:./data --to kafka://k1:9092,k2:9092/docket --data ./node
+  From one machine into Kafka; ./node becomes this node's folder, /shared that of the pictures:
+    docket journal copy --from sqlite:./data --to kafka://k1:9092,k2:9092/docket --data ./node \\
+        --blobs /shared
   And back:
-    docket journal copy --from kafka://k1:9092/docket --to sqlite:./new --data ./node
+    docket journal copy --from kafka://k1:9092/docket --to sqlite:./new --data ./node --blobs /shared
   Brokers that want TLS and a password:
     docket journal copy --from sqlite:./data --to kafka://k1:9093/docket --data ./node \\
         --kafka-setting security.protocol=SASL_SSL --kafka-setting sasl.mechanisms=PLAIN \\
@@ -78,14 +83,17 @@ pub struct Copy {
     /// Where it is copied to: nothing, or a part of the copy
     #[arg(long, value_name = "PLACE")]
     to: Address,
-    /// The folder of the side that is on Kafka: its copy of the journal, and the pictures
-    /// [default: ./data]
+    /// The folder of the side that is on Kafka, for its copy of the journal [default: ./data]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<String>,
-    /// On how many brokers each record lies on Kafka
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..))]
-    replication: i32,
-    /// A setting of Kafka's client, as librdkafka calls it; as often as there are any
+    /// The pictures of the side that is on Kafka [default: the setting blobs, or blobs in --data]
+    #[arg(long, value_name = "DIR")]
+    blobs: Option<PathBuf>,
+    /// On how many brokers each record lies on Kafka [default: the setting replication, 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    replication: Option<i32>,
+    /// A setting of Kafka's client, as librdkafka calls it, over those of docket.toml; as often as
+    /// there are any
     #[arg(long = "kafka-setting", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// Copy although pictures are missing or damaged
@@ -96,6 +104,29 @@ pub struct Copy {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is no NAME=VALUE")?;
     Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+/// What the side on Kafka needs, whichever it is.
+struct OnKafka {
+    /// For its copy of the journal.
+    data: PathBuf,
+    blobs: PathBuf,
+    replication: i32,
+    settings: Vec<(String, String)>,
+}
+
+impl OnKafka {
+    /// A flag goes before a setting.
+    fn new(flags: &Copy, config: &Config) -> Self {
+        let data = PathBuf::from(config.text("data"));
+        let set = Some(config.text("blobs")).filter(|set| !set.is_empty()).map(PathBuf::from);
+        let blobs = flags.blobs.clone().or(set).unwrap_or_else(|| data.join("blobs"));
+        let set = i32::try_from(config.count("replication")).unwrap_or(i32::MAX);
+        let settings =
+            config.kafka().iter().map(|(name, value)| (name.clone(), value.text.clone()));
+        let settings = settings.chain(flags.settings.iter().cloned()).collect();
+        Self { data, blobs, replication: flags.replication.unwrap_or(set), settings }
+    }
 }
 
 /// One of the two, as its flag names it.
@@ -132,10 +163,10 @@ enum Opened {
 
 /// Copies, and says what the destination has.
 pub async fn copy(flags: Copy, config: &Config) -> anyhow::Result<ExitCode> {
-    let data = PathBuf::from(config.text("data"));
-    check_folders(&flags, &data)?;
-    let from = Side::open(Flag::From, &flags, &data).await?;
-    let to = Side::open(Flag::To, &flags, &data).await?;
+    let on_kafka = OnKafka::new(&flags, config);
+    check_folders(&flags, &on_kafka.data)?;
+    let from = Side::open(Flag::From, &flags, &on_kafka).await?;
+    let to = Side::open(Flag::To, &flags, &on_kafka).await?;
     let wishes = Wishes { allow_lost_blobs: flags.allow_lost_blobs, patience: PATIENCE };
     let done = until_told(move |tell| {
         from.catch_up(Flag::From, tell)?;
@@ -162,7 +193,7 @@ pub async fn copy(flags: Copy, config: &Config) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             let Copy { from, to, .. } = &flags;
-            let blobs = folder(from, &data).join("blobs");
+            let blobs = folders(from, &on_kafka).1;
             let hint = match error.downcast_ref() {
                 Some(Error::Read(backup::Error::BlobLost { .. })) => format!(
                     "; pictures are looked for in {}, and --allow-lost-blobs goes on without",
@@ -174,7 +205,7 @@ pub async fn copy(flags: Copy, config: &Config) -> anyhow::Result<ExitCode> {
                 .with_context(|| format!("{from} is not, or not wholly, copied to {to}{hint}"))
         }
         Ok(copied) => {
-            tell_copied(&flags, &data, &copied);
+            tell_copied(&flags, &on_kafka, &copied);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -197,8 +228,8 @@ fn check_folders(flags: &Copy, data: &Path) -> anyhow::Result<()> {
         (Address::Sqlite(from), Address::Sqlite(to)) => {
             ensure!(!same(from, to), "--from and --to name the same folder");
             ensure!(
-                flags.data.is_none(),
-                "--data is the folder of a side on Kafka, and there is none"
+                flags.data.is_none() && flags.blobs.is_none(),
+                "--data and --blobs are folders of a side on Kafka, and there is none"
             );
         }
         (Address::Sqlite(dir), _) | (_, Address::Sqlite(dir)) => ensure!(
@@ -212,7 +243,7 @@ fn check_folders(flags: &Copy, data: &Path) -> anyhow::Result<()> {
 }
 
 impl Side {
-    async fn open(flag: Flag, flags: &Copy, data: &Path) -> anyhow::Result<Self> {
+    async fn open(flag: Flag, flags: &Copy, on_kafka: &OnKafka) -> anyhow::Result<Self> {
         let address = if flag == Flag::From { &flags.from } else { &flags.to };
         let opened = match address {
             Address::Sqlite(dir) => Self::sqlite(flag, dir.clone()).await,
@@ -220,10 +251,10 @@ impl Side {
                 let options = kafka::Options {
                     brokers: brokers.clone(),
                     prefix: prefix.clone(),
-                    replication: flags.replication,
-                    settings: flags.settings.clone(),
+                    replication: on_kafka.replication,
+                    settings: on_kafka.settings.clone(),
                 };
-                Self::kafka(flag, options, data).await
+                Self::kafka(flag, options, on_kafka).await
             }
         };
         opened.with_context(|| format!("{} {address}", flag.name()))
@@ -251,7 +282,11 @@ impl Side {
         Ok(Self { journal: Opened::Sqlite(journal), blobs })
     }
 
-    async fn kafka(flag: Flag, options: kafka::Options, data: &Path) -> anyhow::Result<Self> {
+    async fn kafka(
+        flag: Flag,
+        options: kafka::Options,
+        on_kafka: &OnKafka,
+    ) -> anyhow::Result<Self> {
         let client = options.client();
         let tried = client.create::<BaseConsumer>().map(drop);
         tried.map_err(|error| anyhow!("--kafka-setting: {error}"))?;
@@ -259,18 +294,14 @@ impl Side {
         let asking = tokio::task::spawn_blocking(move || kafka::is_there(&asked, REACHED_WITHIN));
         let is_there = asking.await??;
         ensure!(is_there || flag == Flag::To, "there is no topic {}.journal", options.prefix);
-        let opened = KafkaJournal::open(data, &options).await.map_err(in_use);
+        let opened = KafkaJournal::open(&on_kafka.data, &options).await.map_err(in_use);
         let journal =
             opened.with_context(|| format!("with --replication {}", options.replication))?;
-        let seat = Election::stand(&client, &options.prefix, election::SESSION)?;
-        let mut turn = seat.turn();
-        let waiting = turn.wait_for(|mine| *mine);
-        ensure!(
-            tokio::time::timeout(TURN_WITHIN, waiting).await.is_ok_and(|turn| turn.is_ok()),
-            "another docket has the turn to write there; stop every docket of that cluster first"
-        );
-        let blobs = data.join("blobs");
-        let blobs = if flag == Flag::To { Blobs::open(blobs)? } else { Blobs::to_read(blobs) };
+        let (seat, turn) = take_turn(&options).await?;
+        let blobs = match flag {
+            Flag::To => Blobs::open(&on_kafka.blobs)?,
+            Flag::From => Blobs::to_read(&on_kafka.blobs),
+        };
         let journal = Box::new(journal);
         Ok(Self { journal: Opened::Kafka { journal, turn, _seat: seat }, blobs })
     }
@@ -357,6 +388,34 @@ impl Side {
     }
 }
 
+/// Takes the turn to write, as a docket does, where no docket has a seat.
+async fn take_turn(options: &kafka::Options) -> anyhow::Result<(Election, watch::Receiver<bool>)> {
+    let client = options.client();
+    let me = NodeName::new(SEAT)?;
+    let seat = Election::stand(&client, &options.prefix, &me, election::SESSION)?;
+    let (mut turn, until) = (seat.turn(), Instant::now() + TURN_WITHIN);
+    let waiting = tokio::time::timeout(TURN_WITHIN, turn.wait_for(|mine| *mine));
+    let is_mine = waiting.await.is_ok_and(|turn| turn.is_ok());
+    loop {
+        let (client, prefix) = (client.clone(), options.prefix.clone());
+        let asking = move || election::seats(&client, &prefix, REACHED_WITHIN);
+        let seats = tokio::task::spawn_blocking(asking).await??;
+        let dockets = seats.iter().map(NodeName::as_str).filter(|it| *it != SEAT);
+        let dockets = dockets.collect::<Vec<_>>().join(", ");
+        if is_mine && dockets.is_empty() {
+            return Ok((seat, turn));
+        }
+        // One that has just died keeps its seat for a while.
+        if Instant::now() >= until {
+            match dockets.is_empty() {
+                true => bail!("another copy has the turn to write there; let it end first"),
+                false => bail!("dockets run there, at {dockets}; stop them first"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 /// Refuses a folder of something else. What a copy that was cut off leaves, and a master key that was
 /// put there beforehand, are welcome.
 fn check_place(dir: &Path) -> anyhow::Result<()> {
@@ -388,15 +447,15 @@ fn in_use(error: JournalError) -> anyhow::Error {
     }
 }
 
-/// Where the blobs of a side lie, and a master key may.
-fn folder(address: &Address, data: &Path) -> PathBuf {
+/// Where a master key of a side may lie, and where its blobs do.
+fn folders(address: &Address, on_kafka: &OnKafka) -> (PathBuf, PathBuf) {
     match address {
-        Address::Sqlite(dir) => dir.clone(),
-        Address::Kafka { .. } => data.to_owned(),
+        Address::Sqlite(dir) => (dir.clone(), dir.join("blobs")),
+        Address::Kafka { .. } => (on_kafka.data.clone(), on_kafka.blobs.clone()),
     }
 }
 
-fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
+fn tell_copied(flags: &Copy, on_kafka: &OnKafka, copied: &Copied) {
     let Copy { from, to, .. } = flags;
     let Copied { head, commits, keys, blobs, blobs_lost, .. } = copied;
     let lost = match blobs_lost {
@@ -415,7 +474,7 @@ fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
         false => print(&format!("{from} is copied to {to}"), &lines),
     }
     say("what else must come along:");
-    let key = folder(from, data).join("master.key");
+    let key = folders(from, on_kafka).0.join("master.key");
     let place = match to {
         Address::Sqlite(dir) => format!("into {}, or DOCKET_MASTER_KEY", dir.display()),
         Address::Kafka { .. } => "to every node, as DOCKET_MASTER_KEY".to_owned(),
@@ -425,8 +484,10 @@ fn tell_copied(flags: &Copy, data: &Path, copied: &Copied) {
         false => say(&format!("  the master key that {from} was run with: {place}")),
     }
     if let Address::Kafka { .. } = to {
-        let blobs = folder(to, data).join("blobs");
-        say(&format!("  the pictures, {}: every node needs them", blobs.display()));
+        let blobs = on_kafka.blobs.display();
+        say(&format!(
+            "  the pictures, {blobs}: every node needs that folder, as the setting blobs"
+        ));
     }
     say(&format!("start no docket on {from} any more: two that go on from here are two journals"));
 }

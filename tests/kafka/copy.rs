@@ -19,7 +19,7 @@ use docket::{
     journal::{Journal, JournalError, KafkaJournal, SqliteJournal, kafka::Options, sqlite},
     node::Parts,
 };
-use events::{Commit, CommitNumber, Head, WrappedKey};
+use events::{Commit, CommitNumber, Head, NodeName, WrappedKey};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -202,9 +202,8 @@ async fn a_shop_moves_to_kafka_and_back() {
     let says =
         "; pictures are looked for in bare-node/blobs, and --allow-lost-blobs goes on without";
     assert!(said.contains(says) && said.contains("is lost: there is no such file"), "{said}");
-    fs::create_dir(folder.path().join("other")).unwrap();
-    fs::rename(folder.path().join("node/blobs"), folder.path().join("other/blobs")).unwrap();
-    let back = ["--from", &place, "--to", "sqlite:new", "--data", "other"];
+    fs::rename(folder.path().join("node/blobs"), folder.path().join("shared")).unwrap();
+    let back = ["--from", &place, "--to", "sqlite:new", "--data", "other", "--blobs", "shared"];
     let said = copy(folder.path(), &back);
     assert!(said.starts_with(&format!("{place} is copied to sqlite:new\n")), "{said}");
     let again = copy(folder.path(), &back);
@@ -404,12 +403,13 @@ async fn whoever_is_in_the_way_is_named_with_the_flag() {
     // Where a docket has its turn to write, nobody copies.
     copy(path, &["--from", "sqlite:data", "--to", &place, "--data", "y"]);
     let client = options(&brokers, &prefix).client();
-    let seat = Election::stand(&client, &prefix, election::SESSION).unwrap();
+    let node = NodeName::new("127.0.0.1:8081").unwrap();
+    let seat = Election::stand(&client, &prefix, &node, election::SESSION).unwrap();
     let mut turn = seat.turn();
     tokio::time::timeout(PATIENCE, turn.wait_for(|mine| *mine)).await.unwrap().unwrap();
     let words = ["--from", "sqlite:data", "--to", &place, "--data", "y"];
     let said = tokio::task::block_in_place(|| refused(path, &words));
-    assert!(said.contains("another docket has the turn to write there"), "{said}");
+    assert!(said.contains("dockets run there, at 127.0.0.1:8081; stop them first"), "{said}");
     assert!(*turn.borrow(), "who has the turn keeps it");
 }
 

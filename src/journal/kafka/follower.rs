@@ -111,7 +111,7 @@ impl Follower {
         writing: Writing,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, JournalError> {
-        let Note { read: next, unfinished } = noted(&local)?;
+        let Note { read: next, unfinished } = noted(&local, &topics[0])?;
         let consumer: BaseConsumer = config
             .clone()
             .set("group.id", "none: what is read is noted in the local journal")
@@ -332,7 +332,7 @@ impl Note {
 
 /// How far the topics were read that the local journal is a copy of. From its very first commit on
 /// that is written down; one without is no copy.
-fn noted(local: &SqliteJournal) -> Result<Note, JournalError> {
+fn noted(local: &SqliteJournal, topic: &str) -> Result<Note, JournalError> {
     if let Some(noted) = local.noted()? {
         let doing = || format!("cannot read how far {} follows Kafka", local.path().display());
         let bad = |error| JournalError::Kafka { doing: doing(), reason: format!("{error}") };
@@ -341,7 +341,8 @@ fn noted(local: &SqliteJournal) -> Result<Note, JournalError> {
     let head = *local.head().borrow();
     if head != Head::default() {
         let path = local.path().display().to_string();
-        return Err(JournalError::NoCopy { path, commits: head.number });
+        let topic = topic.to_owned();
+        return Err(JournalError::NoCopy { path, commits: head.number, topic });
     }
     let note = Note::default();
     local.note(note.to_text())?;
