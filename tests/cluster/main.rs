@@ -20,6 +20,7 @@ mod killed;
 #[allow(dead_code, reason = "two programs use it")]
 #[path = "../crash/load.rs"]
 mod load;
+mod moved;
 #[path = "../crash/shop.rs"]
 mod shop;
 #[allow(dead_code, reason = "two programs use it")]
