@@ -33,6 +33,7 @@ pub fn dump(journal: &Arc<dyn Journal>, scratch: &Path) -> Value {
         "deadlines": world.deadlines.iter()
             .map(|(at, order, name)| json!([at, order, name])).collect::<Vec<_>>(),
         "idempotency_keys": world.keys.len(),
+        "level": world.level,
     })
 }
 

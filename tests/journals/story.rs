@@ -1,13 +1,22 @@
 //! What is recorded into the next of the journals that are kept: something of every kind.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     http::{Method, Request},
 };
-use docket::node::Parts;
+use docket::{
+    engine::Standby,
+    journal::{Journal as _, SqliteJournal, sqlite},
+    node::Parts,
+};
+use events::{
+    Channel, ClusterUpgraded, CommandId, Commit, DecisionHeader, Epoch, Event, EventId, NodeName,
+    Position, Receipt, Recorded, RecordedDecision, Subject, WriterOpened,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Hands, Shop};
 
@@ -137,7 +146,46 @@ pub async fn tell(data: &Path) {
     stage.bookstore().await;
     stage.workshop().await;
     stage.people().await;
-    stage.shop.stop().await;
+    let Stage { shop, clock, .. } = stage;
+    shop.stop().await;
+    let data = data.to_owned();
+    tokio::task::spawn_blocking(move || nodes(&data, &clock)).await.unwrap();
+}
+
+/// What nodes of a cluster record beside: one of them takes over, and then all of them read newer
+/// events than the first there were.
+fn nodes(data: &Path, clock: &Hands) {
+    let journal = SqliteJournal::open(data, sqlite::Options::default()).unwrap();
+    let mut standby = Standby::new(clock.clock());
+    standby.catch_up(&journal, |_| {}).unwrap();
+    let name = |text: &str| NodeName::new(text).unwrap();
+    let opened = WriterOpened { node: name("second"), address: name("node-2:8081") };
+    standby.open_epoch(&journal, Epoch(2), opened).unwrap();
+    let head = *journal.head().borrow();
+    let (command, channel) = (CommandId(Uuid::now_v7()), Channel::new("site").unwrap());
+    let (position, recorded_at) = (Position(head.position.0 + 1), clock.clock()());
+    let upgraded = Recorded {
+        position,
+        id: EventId { command, n: 0 },
+        subject: Subject::cluster(),
+        recorded_at,
+        channel: channel.clone(),
+        event: Event::ClusterUpgraded(ClusterUpgraded { level: 2 }),
+    };
+    let header = DecisionHeader {
+        command,
+        name: "upgrade_cluster".into(),
+        actor: "system".into(),
+        channel,
+        lifecycle: None,
+        correlation: None,
+        key: None,
+        receipt: Receipt { position, recorded_at, orders: Vec::new() },
+        events: 1,
+    };
+    let decision = RecordedDecision { header: header.to_json(), events: vec![upgraded.to_json()] };
+    let commit = Commit::seal(&head, Epoch(2), vec![decision]);
+    journal.append(Arc::new(commit), Vec::new()).blocking_recv().unwrap().unwrap();
 }
 
 impl Stage {
