@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use events::{Channel, Head, Millis, NodeName, Position};
+use events::{Head, Millis, NodeName, Position, Role};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -34,6 +34,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long nobody asks again for the newest commit after that came to nothing.
 const DOUBT: Duration = Duration::from_millis(250);
+
+/// How often it is said that nobody does.
+const SAID_EVERY: Duration = Duration::from_secs(30);
 
 /// How everything else reaches whoever decides. Cheap to clone.
 #[derive(Clone)]
@@ -73,23 +76,25 @@ pub struct OfSeveral {
     pub time: Arc<engine::Time>,
     /// Whether this node serves at all.
     pub state: watch::Receiver<State>,
-    /// The channels that this site has: until all are known, no node has begun to take commands.
-    pub channels: Channels,
+    /// Whether a node has ever begun to take commands on this site.
+    pub begun: Begun,
     /// How long a command may take, waiting for a writer included.
     pub answer_within: Duration,
     /// When somebody asked in vain for the newest commit, and whom.
     pub doubt: Doubt,
 }
 
-/// Channels that are to be in force.
-pub struct Channels {
-    all: Vec<Channel>,
-    known: AtomicBool,
-}
-
-/// When a node was asked in vain.
+/// Whether a node has ever begun to take commands: the last thing that it records before it does is
+/// the operator's token.
 #[derive(Default)]
-pub struct Doubt(Mutex<Option<(NodeName, Instant)>>);
+pub struct Begun(AtomicBool);
+
+/// When a node was asked in vain, and when that was last said.
+#[derive(Default)]
+pub struct Doubt {
+    asked: Mutex<Option<(NodeName, Instant)>>,
+    said: Mutex<Option<Instant>>,
+}
 
 /// The newest commit, as far as anybody can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,11 +170,11 @@ impl Desk {
         }
     }
 
-    /// Whether every channel of the site is known here. On a new site none is before a node writes.
-    pub fn is_settled(&self) -> bool {
+    /// Whether a node has ever begun to take commands on this site, as far as is known here.
+    pub fn has_begun(&self) -> bool {
         match &self.0 {
             Kind::Alone(_) => true,
-            Kind::OfSeveral(it) => it.channels.are_known(&it.credentials),
+            Kind::OfSeveral(it) => it.begun.look(&it.credentials),
         }
     }
 
@@ -230,6 +235,9 @@ impl OfSeveral {
                 Writer::Nobody => Given::Undecided,
             };
             match given {
+                // That this one has not decided it says nothing of the one before.
+                Given::Answered(Err(Error::Full | Error::Overdue | Error::Unread(_)))
+                    if request.again => {}
                 Given::Answered(answer) => return answer,
                 Given::Unknown => request.again = true,
                 Given::Undecided => {}
@@ -245,7 +253,9 @@ impl OfSeveral {
                 Writer::Nobody => deadline,
                 Writer::Here(_) | Writer::There(_) => deadline.min(now + PAUSE),
             };
-            let _ = timeout_at(next, writers.changed()).await; // Then it tries again.
+            if let Ok(Err(_)) = timeout_at(next, writers.changed()).await {
+                tokio::time::sleep_until(next).await; // Nobody tells any more who decides.
+            }
         }
     }
 
@@ -286,8 +296,7 @@ impl OfSeveral {
                 Writer::There(peer) => match peer.position().await {
                     Ok(committed) => return Newest::Vouched(committed.position.max(known)),
                     Err(failure) => {
-                        tracing::debug!(%failure, "nobody vouches for the newest commit");
-                        self.doubt.about(peer.address());
+                        self.doubt.about(peer.address(), &failure);
                     }
                 },
             }
@@ -295,7 +304,11 @@ impl OfSeveral {
                 break;
             }
         }
-        Newest::Known(self.head.borrow().position)
+        let (has, knows) = (self.head.borrow().position, *self.followed.borrow());
+        match &*self.writer.borrow() {
+            Writer::Here(_) => Newest::Known(has),
+            Writer::There(_) | Writer::Nobody => Newest::Known(has.min(knows)),
+        }
     }
 
     async fn follows(&self, position: Position, deadline: Instant) -> bool {
@@ -329,30 +342,30 @@ fn refused(error: Error) -> Given {
     }
 }
 
-impl Channels {
-    /// These.
-    pub fn new(all: Vec<Channel>) -> Self {
-        Self { all, known: AtomicBool::new(false) }
-    }
-
-    fn are_known(&self, credentials: &Credentials) -> bool {
-        if self.known.load(Ordering::Relaxed) {
-            return true; // None is ever taken away.
+impl Begun {
+    fn look(&self, credentials: &Credentials) -> bool {
+        if self.0.load(Ordering::Relaxed) {
+            return true;
         }
-        let known = self.all.iter().all(|channel| credentials.lifecycle(channel).is_some());
-        self.known.store(known, Ordering::Relaxed);
-        known
+        let begun = credentials.tokens().iter().any(|it| it.role == Role::Operator);
+        self.0.store(begun, Ordering::Relaxed);
+        begun
     }
 }
 
 impl Doubt {
-    fn about(&self, node: &NodeName) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((node.clone(), Instant::now()));
+    fn about(&self, node: &NodeName, failure: &Failure) {
+        let now = Instant::now();
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((node.clone(), now));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            *said = Some(now);
+            tracing::warn!(%failure, "nobody vouches for the newest commit");
+        }
     }
 
     fn is_about(&self, node: &NodeName) -> bool {
-        let doubt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubt = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         doubt.as_ref().is_some_and(|(doubted, since)| doubted == node && since.elapsed() < DOUBT)
     }
 }

@@ -85,6 +85,8 @@ pub trait Member: Send + Sync {
 pub struct Settings {
     /// How long a query waits for its view to see every acknowledged write. Default 2 s.
     pub read_within: Duration,
+    /// How long a command waits for a node that takes commands. Default 10 s.
+    pub answer_within: Duration,
     /// How long a request may take to arrive. Default 30 s.
     pub receive_within: Duration,
     /// The header in which a proxy gives the client's address; empty where docket is not behind
@@ -102,6 +104,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             read_within: Duration::from_secs(2),
+            answer_within: Duration::from_secs(10),
             receive_within: Duration::from_secs(30),
             client_address_header: String::new(),
             body_bytes_max: 1024 * 1024,

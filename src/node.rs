@@ -37,7 +37,7 @@ mod options;
 mod service;
 mod several;
 
-use adopt::bring_into_force;
+use adopt::{Refused, bring_into_force};
 pub use adopt::{lifecycles, operator_token};
 pub use measure::keep_metrics;
 pub use options::server_options;
@@ -140,7 +140,7 @@ async fn alone(config: &Config, parts: Parts) -> Result<Node, Error> {
         };
         blocking(start).await?
     };
-    if let Err(error) = bring_into_force(config, &engine, &ring, forgotten).await {
+    if let Err(error) = bring_into_force(config, &engine, &ring, forgotten, Refused::Ends).await {
         let _ = running.shut_down().await; // The first error is the one to tell.
         return Err(error);
     }
@@ -323,6 +323,6 @@ fn sorted(error: anyhow::Error) -> Error {
 
 /// Whether trying again may help, once the storage is in order.
 fn is_storage(error: &JournalError) -> bool {
-    use JournalError::{Io, Sqlite, Unwritable};
-    matches!(error, Io { .. } | Unwritable { .. } | Sqlite { .. })
+    use JournalError::{Fenced, Io, Kafka, Sqlite, Unwritable};
+    matches!(error, Io { .. } | Unwritable { .. } | Sqlite { .. } | Kafka { .. } | Fenced { .. })
 }

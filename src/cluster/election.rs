@@ -8,6 +8,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -28,6 +29,9 @@ use crate::journal::kafka::journal_topic;
 /// where nothing else is set. Shorter finds a dead writer sooner, and takes one that hangs for a
 /// moment, or whose network does, for dead.
 pub const SESSION: Duration = Duration::from_secs(6);
+
+/// How long leaving may take.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long one look for news takes.
 const POLL: Duration = Duration::from_millis(100);
@@ -81,8 +85,16 @@ impl Lease {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn set(&self, until: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    /// Makes it last until then, unless the turn is over by now.
+    fn renew(&self, until: Instant, mine: impl FnOnce() -> bool) {
+        let mut lasts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if mine() {
+            *lasts = Some(until);
+        }
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -94,8 +106,8 @@ struct Turns {
 
 impl Turns {
     fn over(&self) {
-        self.lease.set(None);
         self.turn.send_if_modified(|mine| std::mem::replace(mine, false));
+        self.lease.end();
     }
 }
 
@@ -149,10 +161,10 @@ impl Election {
             .create_with_context(Turns { turn, lease: lease.clone() })?;
         consumer.subscribe(&[&topic])?;
         let ends = Arc::new(AtomicBool::new(false));
-        let (ended, held) = (Arc::clone(&ends), lease.clone());
+        let ended = Arc::clone(&ends);
         let thread = std::thread::Builder::new()
             .name("election".into())
-            .spawn(move || attend(&consumer, &topic, &held, session, &ended))
+            .spawn(move || attend(&Arc::new(consumer), topic, session, &ended))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self { turn: turns, lease, ends, thread: Some(thread) })
     }
@@ -171,35 +183,42 @@ impl Election {
 impl Drop for Election {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        // Saying goodbye takes a coordinator that answers; nobody waits long for one that does not.
+        let until = Instant::now() + GOODBYE_WITHIN;
+        while !thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() && thread.join().is_err() {
             tracing::error!("the election panicked");
         }
     }
 }
 
 fn attend(
-    consumer: &BaseConsumer<Turns>,
-    topic: &str,
-    lease: &Lease,
+    consumer: &Arc<BaseConsumer<Turns>>,
+    topic: String,
     session: Duration,
     ends: &AtomicBool,
 ) {
-    let mut asked: Option<Instant> = None;
-    let mine = || *consumer.context().turn.borrow();
+    let (asks, asked) = mpsc::sync_channel(1);
+    let asking = Arc::clone(consumer);
+    // A coordinator that hangs keeps whoever asks it waiting, and must keep nobody from polling.
+    let renewing = std::thread::Builder::new()
+        .name("lease".into())
+        .spawn(move || renew(&asking, &topic, session, &asked));
+    if let Err(error) = renewing {
+        tracing::error!(%error, "no lease can be renewed: this node cannot write");
+    }
+    let mut last: Option<Instant> = None;
+    let mut silence = Silence::default();
     while !ends.load(Ordering::Relaxed) {
         if let Some(Err(error)) = consumer.poll(POLL) {
-            tracing::debug!(%error, "the election hears nothing");
+            silence.heard(&error);
         }
-        if mine() && asked.is_none_or(|since| since.elapsed() >= session / 8) {
-            let since = Instant::now();
-            asked = Some(since);
-            match known(consumer, topic) {
-                Ok(()) if mine() => lease.set(Some(since + session / 2)),
-                Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "the lease is not renewed"),
-            }
+        let due = last.is_none_or(|since| since.elapsed() >= session / 8);
+        if *consumer.context().turn.borrow() && due && asks.try_send(()).is_ok() {
+            last = Some(Instant::now());
         }
     }
     consumer.context().over();
@@ -207,10 +226,43 @@ fn attend(
     consumer.unsubscribe();
 }
 
-/// Asks the coordinator whether it knows this node as the one whose turn it is: it takes the
-/// offsets of nobody else.
-fn known(consumer: &BaseConsumer<Turns>, topic: &str) -> Result<(), KafkaError> {
+/// Asks the coordinator, as often as it is told to, whether it knows this node as the one whose turn
+/// it is: it takes the offsets of nobody else. The lease counts from before the question.
+fn renew(
+    consumer: &BaseConsumer<Turns>,
+    topic: &str,
+    session: Duration,
+    asked: &mpsc::Receiver<()>,
+) {
     let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, 0, Offset::Offset(0))?;
-    consumer.commit(&offsets, CommitMode::Sync)
+    if let Err(error) = offsets.add_partition_offset(topic, 0, Offset::Offset(0)) {
+        return tracing::error!(%error, "no lease can be renewed: this node cannot write");
+    }
+    let mut silence = Silence::default();
+    while let Ok(()) = asked.recv() {
+        let since = Instant::now();
+        match consumer.commit(&offsets, CommitMode::Sync) {
+            Ok(()) => {
+                let turns = consumer.context();
+                turns.lease.renew(since + session / 2, || *turns.turn.borrow());
+            }
+            Err(error) => silence.heard(&error),
+        }
+    }
+}
+
+/// Says what is wrong, and not all the time.
+#[derive(Default)]
+struct Silence(Option<Instant>);
+
+/// How often it is said.
+const SAID_EVERY: Duration = Duration::from_secs(30);
+
+impl Silence {
+    fn heard(&mut self, error: &KafkaError) {
+        if self.0.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            self.0 = Some(Instant::now());
+            tracing::warn!(%error, "the election of the node that writes has trouble");
+        }
+    }
 }

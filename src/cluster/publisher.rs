@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use events::{CloudEvent, CommitNumber, Recorded, publish};
+use events::{CloudEvent, CommitNumber, Position, Recorded, publish};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -27,6 +27,8 @@ use rdkafka::{
 use tokio::sync::watch;
 
 use crate::journal::{Journal, JournalError, kafka::journal_topic};
+
+mod topics;
 
 /// So many events are published in one transaction, about: commits stay whole.
 const EVENTS_AT_ONCE: usize = 500;
@@ -95,8 +97,16 @@ impl Publisher {
             let known = known.map_err(failed("cannot ask how far is published"))?;
             known.elements().first().map_or(Offset::Invalid, |it| it.offset())
         };
-        let done = next.to_raw().and_then(|next| u64::try_from(next).ok()).unwrap_or(1);
-        let published = watch::Sender::new(CommitNumber(done.saturating_sub(1)));
+        let done = match next {
+            Offset::Offset(next) => CommitNumber(u64::try_from(next - 1).unwrap_or_default()),
+            // There never was one, or brokers have forgotten it, as they do after some idle days.
+            _ => {
+                let newest = topics::newest(config, prefix)
+                    .map_err(failed("cannot read what is published"))?;
+                commit_of(journal.as_ref(), newest)?
+            }
+        };
+        let published = watch::Sender::new(done);
         Ok(Self { journal, producer, offsets, prefix: prefix.to_owned(), published })
     }
 
@@ -122,21 +132,29 @@ impl Publisher {
             let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let (records, last) = read.map_err(ended)??;
-            self.put(&records, last).await?;
-            self.published.send_replace(last);
+            if self.put(&records, last, ends).await? {
+                self.published.send_replace(last);
+            }
         }
         Ok(())
     }
 
-    /// Puts records into the topics, all or nothing, and that it came as far as `last`.
-    async fn put(&self, records: &[CloudEvent], last: CommitNumber) -> Result<(), Error> {
-        loop {
+    /// Puts records into the topics, all or nothing, and that it came as far as `last`. Says whether it
+    /// did, or was told to end before.
+    async fn put(
+        &self,
+        records: &[CloudEvent],
+        last: CommitNumber,
+        ends: &AtomicBool,
+    ) -> Result<bool, Error> {
+        while !ends.load(Ordering::Relaxed) {
             match self.transact(records, last).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(error) => self.undo(error).await?,
             }
             tokio::time::sleep(POLL).await; // What went wrong may take a moment to pass.
         }
+        Ok(false)
     }
 
     async fn transact(&self, records: &[CloudEvent], last: CommitNumber) -> Result<(), KafkaError> {
@@ -191,6 +209,22 @@ impl Publisher {
             (Err(source), _) => Err(Error::Kafka { doing, source }),
         }
     }
+}
+
+/// The commit that an event is in; 0 for no event.
+fn commit_of(journal: &dyn Journal, position: Position) -> Result<CommitNumber, JournalError> {
+    let (mut before, mut at) = (CommitNumber(0), journal.head().borrow().number);
+    if position.0 == 0 {
+        return Ok(before);
+    }
+    while before.0 + 1 < at.0 {
+        let middle = CommitNumber(before.0 + (at.0 - before.0) / 2);
+        match journal.head_at(middle)? {
+            Some(head) if head.position >= position => at = middle,
+            Some(_) | None => before = middle,
+        }
+    }
+    Ok(at)
 }
 
 /// The records of the commits behind `after`, and the last of these commits.

@@ -68,6 +68,12 @@ impl Standby {
         self.head
     }
 
+    /// Whether what it has taken in ends in this epoch: nobody has opened another since. An engine may
+    /// go on from here in the epoch that this node opened, and in no other's.
+    pub fn ends_in(&self, epoch: Epoch) -> bool {
+        self.head.epoch == epoch
+    }
+
     /// Who has an account and what proves it, as far as it has come; the engine that goes on from
     /// here keeps the same table.
     pub fn credentials(&self) -> &Arc<Credentials> {

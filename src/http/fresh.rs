@@ -23,7 +23,7 @@ pub(super) enum Stale {
     /// The caller wants to be certain, and nobody is.
     #[error(
         "no node is known to take commands at the moment, so that nobody can vouch for position {0}; \
-         try again soon, or without Docket-Min-Position"
+         nothing has happened, try again soon"
     )]
     NoWriter(Position),
     /// This node is behind the one that writes.
@@ -32,22 +32,30 @@ pub(super) enum Stale {
 }
 
 impl App {
-    /// The newest commit there is, once this node knows everybody's credentials as of then. A query
-    /// that names a position is answered only where somebody vouches for it.
+    /// The newest commit there is, once this node knows everybody's credentials as of then. A command
+    /// waits for somebody who vouches for it; a query that names a position is answered only then.
     pub(super) async fn newest(
         &self,
         query: bool,
         least: Option<Position>,
     ) -> Result<Newest, Stale> {
         let began = Instant::now();
-        while !self.engine.is_settled() {
+        while !self.engine.has_begun() {
             if began.elapsed() >= self.settings.read_within {
                 return Err(Stale::New);
             }
             tokio::time::sleep(PAUSE).await;
         }
-        let newest = self.engine.newest().await;
-        if let (Newest::Known(_), true, Some(least)) = (newest, query, least) {
+        let mut newest = self.engine.newest().await;
+        // What is said of a command before it is given to anybody must be true as well.
+        while !query && matches!(newest, Newest::Known(_)) {
+            if began.elapsed() >= self.settings.answer_within {
+                return Err(Stale::NoWriter(newest.position()));
+            }
+            tokio::time::sleep(PAUSE).await;
+            newest = self.engine.newest().await;
+        }
+        if let (Newest::Known(_), Some(least)) = (newest, least) {
             return Err(Stale::NoWriter(least));
         }
         match self.engine.follows(newest.position(), self.settings.read_within).await {

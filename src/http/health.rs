@@ -19,8 +19,8 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let broken = views
         .iter()
         .find_map(|view| view.error.as_ref().map(|error| format!("view {}: {error}", view.name)));
-    let unsettled = (!app.engine.is_settled())
-        .then(|| "no node has taken commands on this site yet".to_owned());
+    let unsettled =
+        (!app.engine.has_begun()).then(|| "no node has taken commands on this site yet".to_owned());
     let reason = super::trouble(&state).map(str::to_owned).or(broken).or(unsettled);
     let views: Vec<_> = views
         .into_iter()

@@ -45,6 +45,7 @@ use follower::Follower;
 pub use follower::{Offsets, Progress};
 pub use record::encode as record_of;
 use sender::{Key, Sender};
+pub use topics::told;
 use topics::{Topic, kafka, prepare};
 
 /// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
@@ -284,15 +285,18 @@ impl KafkaJournal {
 
     fn begin_to_send(&self) -> Result<(), JournalError> {
         let sender = self.new_sender()?;
-        let before = self.writing.sender().replace(sender);
-        drop(before);
+        if let Some(before) = self.writing.sender().replace(sender) {
+            before.fail("this node begins to write anew".to_owned());
+        }
         Ok(())
     }
 
     /// Writes no more. What is on its way may or may not come to count.
     pub fn end(&self) {
-        let before = self.writing.sender().take();
-        drop(before);
+        if let Some(before) = self.writing.sender().take() {
+            // Others may have a clone of it, and wait for brokers.
+            before.fail("this node writes no more".to_owned());
+        }
     }
 
     /// Waits until the follower tells something. Blocks.

@@ -23,15 +23,25 @@ use crate::{
     keys::{self, KeyRing},
 };
 
+/// What to do where a life cycle or a setting is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// To say so, and end: who starts it looks on.
+    Ends,
+    /// To say so in the log, and go on with what is in force: nobody looks on.
+    Stays,
+}
+
 /// All of it. Nothing is served before.
 pub(super) async fn bring_into_force(
     config: &Config,
     engine: &Handle,
     ring: &KeyRing,
     forgotten: Vec<AccountId>,
+    refused: Refused,
 ) -> Result<(), Error> {
     finish_forgetting(ring, forgotten).await?;
-    adopt(config, engine).await?;
+    adopt(config, engine, refused).await?;
     record_operator_token(config, engine).await
 }
 
@@ -124,7 +134,7 @@ pub fn operator_token(data: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Brings each channel's life cycle and settings into force, unless they are already.
-async fn adopt(config: &Config, engine: &Handle) -> Result<(), Error> {
+async fn adopt(config: &Config, engine: &Handle, stays: Refused) -> Result<(), Error> {
     for (channel, text, origin) in lifecycles(config)? {
         let digest = Digest(Sha256::digest(text.as_bytes()).into());
         let adopted = submit(engine, &channel, Action::AdoptLifecycle { digest, text }).await;
@@ -133,14 +143,23 @@ async fn adopt(config: &Config, engine: &Handle) -> Result<(), Error> {
             Err(engine::Error::Rejected(refused @ Rejection::LifecycleOld { .. })) => {
                 tracing::warn!(%channel, %origin, "{refused}; the one in force stays");
             }
+            Err(engine::Error::Rejected(refused)) if stays == Refused::Stays => {
+                tracing::error!(%channel, %origin, %refused, "the life cycle in force stays");
+            }
             Err(error) => return Err(failed(error, &format!("{origin} is not adopted"))),
         }
         let overrides = config.overrides(&channel);
         let overrides: BTreeMap<_, _> =
             overrides.into_iter().map(|(name, value)| (name, value.text)).collect();
-        submit(engine, &channel, Action::AdoptSettings { overrides })
-            .await
-            .map_err(|error| failed(error, &format!("the settings of channel {channel}")))?;
+        match submit(engine, &channel, Action::AdoptSettings { overrides }).await {
+            Ok(()) => {}
+            Err(engine::Error::Rejected(refused)) if stays == Refused::Stays => {
+                tracing::error!(%channel, %refused, "the settings in force stay");
+            }
+            Err(error) => {
+                return Err(failed(error, &format!("the settings of channel {channel}")));
+            }
+        }
     }
     Ok(())
 }

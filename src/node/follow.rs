@@ -99,8 +99,12 @@ impl Follow {
     /// Reads nothing more of those who were forgotten. Their keys are destroyed by whoever took the
     /// command; should that node have died before it could, any other does.
     fn forget(&mut self, forgotten: Vec<AccountId>, after: Position) {
-        let long_ago = after.0 == 0; // Whoever wrote since has seen to it.
-        if !forgotten.is_empty() && !long_ago {
+        // At the start these are all that ever were: mostly somebody has seen to it since. Here too,
+        // but where this node was away for so long that nothing tells it any more.
+        let at_start = after.0 == 0;
+        let there = |account: &AccountId| !at_start || self.ring.has(*account).unwrap_or(true);
+        let forgotten: Vec<_> = forgotten.into_iter().filter(there).collect();
+        if !forgotten.is_empty() {
             destroy(&self.ring, forgotten.clone());
         }
         self.forgotten.extend(forgotten);

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Error, bring_into_force, follow::Follow};
+use super::{Error, Refused, bring_into_force, follow::Follow};
 use crate::{
     cluster::{Election, Publisher, publisher},
     config::Config,
@@ -85,7 +85,15 @@ impl Member {
         options: http::server::Options,
     ) -> Self {
         let (stop, address) = (watch::Sender::new(false), seat.follow.me.address.clone());
-        let task = tokio::spawn(seat.run(standby, stop.subscribe()));
+        let (state, running) =
+            (seat.state.clone(), tokio::spawn(seat.run(standby, stop.subscribe())));
+        let task = tokio::spawn(async move {
+            running.await.unwrap_or_else(|_| {
+                let reason: Arc<str> = "the node panicked; it must be started again".into();
+                state.send_replace(State::Stopped(Arc::clone(&reason)));
+                Err(reason)
+            })
+        });
         let mut stopped = stop.subscribe();
         let inner = tokio::spawn(async move {
             let ended = async move { becomes(&mut stopped, true).await };
@@ -151,6 +159,9 @@ impl Seat {
         mut standby: Standby,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Standby, Error> {
+        if *stop.borrow() {
+            return Ok(standby);
+        }
         // A producer that is ready saves half a second when the turn comes.
         self.follow.journal.begin().map_err(other)?;
         let mut head = self.follow.journal.head();
@@ -163,6 +174,9 @@ impl Seat {
             }
             if let Some(reason) = &progress.borrow_and_update().failed {
                 return Err(other(JournalError::Closed(reason.to_string())));
+            }
+            if progress.has_changed().is_err() {
+                return Err(other(JournalError::Closed("its follower has ended".into())));
             }
             if *stop.borrow() || *turn.borrow_and_update() {
                 return Ok(standby);
@@ -213,6 +227,11 @@ impl Seat {
             match opened {
                 Ok(epoch) => {
                     standby = self.follow.catch_up(standby).await?; // With its own commit.
+                    if !standby.ends_in(epoch) {
+                        tracing::info!(%epoch, "another node has opened an epoch meanwhile");
+                        self.follow.journal.begin().map_err(other)?;
+                        continue;
+                    }
                     let took_ms = began.elapsed().as_millis();
                     tracing::info!(node = %me.node, %epoch, took_ms, "this node opened an epoch");
                     return Ok((standby, true));
@@ -260,7 +279,8 @@ impl Seat {
         let journal: Arc<dyn Journal> = self.follow.journal.clone();
         let (engine, running) = engine::start_from(standby, journal, self.options.clone());
         let forgotten: Vec<AccountId> = self.follow.forgotten.clone();
-        match bring_into_force(&self.config, &engine, &self.follow.ring, forgotten).await {
+        let ring = &self.follow.ring;
+        match bring_into_force(&self.config, &engine, ring, forgotten, Refused::Stays).await {
             Ok(()) => self.follow.forgotten.clear(),
             Err(Error::Storage(error)) => {
                 tracing::warn!(%error, "this node cannot write");

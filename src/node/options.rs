@@ -53,6 +53,7 @@ pub(super) fn http_settings(config: &Config) -> http::Settings {
             overrides: config.channels().into_iter().map(overrides).collect(),
         },
         read_within: config.duration("read_within"),
+        answer_within: config.duration("answer_within"),
         receive_within: config.duration("receive_within"),
         client_address_header: config.text("client_address_header").to_owned(),
         body_bytes_max: usize::try_from(config.count("body_bytes_max")).unwrap_or(usize::MAX),

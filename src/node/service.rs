@@ -160,9 +160,11 @@ const PUBLISHED_COMMIT: &str = "docket_published_commit_number";
 impl inner::Service for Service {
     async fn submit(
         &self,
-        request: Request,
+        mut request: Request,
         within: Duration,
     ) -> Result<Result<Accepted, Error>, NotWriter> {
+        // The same one may have come before, or may still come, on another connection.
+        request.again = true;
         let writer = self.writer.borrow().clone();
         let Writer::Here(engine) = writer else {
             return Err(self.not_writer("this node does not write"));

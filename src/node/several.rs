@@ -21,8 +21,8 @@ use super::{
 use crate::{
     cluster::Election,
     config::Config,
-    desk::{Channels, Desk, Doubt, OfSeveral, Writer},
-    domain::lifecycle::Lifecycle,
+    desk::{Begun, Desk, Doubt, OfSeveral, Writer},
+    domain::lifecycle::{Lifecycle, Settings},
     engine::{Standby, State},
     http,
     inner::{PeerOptions, Peers, Secret, Signer, Verifier, VerifierOptions, router},
@@ -81,10 +81,14 @@ pub fn check_several(config: &Config) -> anyhow::Result<()> {
     needed(config, "operator_token", "the same operator's token on every node")?;
     needed(config, "blobs", "a folder of pictures that every node sees")?;
     for (channel, text, origin) in super::lifecycles(config)? {
-        Lifecycle::parse(&channel, &text).map_err(|problems| {
+        let lifecycle = Lifecycle::parse(&channel, &text).map_err(|problems| {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("{origin} is not right:\n{}", problems.join("\n"))
         })?;
+        let overrides = config.overrides(&channel).into_iter();
+        let overrides = overrides.map(|(name, value)| (name, value.text)).collect();
+        Settings::override_with(lifecycle.default_settings(), &overrides)
+            .with_context(|| format!("the settings of channel {channel}"))?;
     }
     Ok(())
 }
@@ -145,7 +149,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
         credentials: Arc::clone(&credentials),
         time: Arc::clone(&time),
         state: states,
-        channels: Channels::new(config.channels()),
+        begun: Begun::default(),
         answer_within: options.answer_within,
         doubt: Doubt::default(),
     });

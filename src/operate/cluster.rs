@@ -14,6 +14,7 @@ use crate::{
     domain::{Action, Caller, Command},
     engine::{self, Request},
     inner::{Peer, PeerOptions, Peers, Signer},
+    journal::kafka::told,
     node::{self, NodeStatus},
 };
 
@@ -68,7 +69,9 @@ impl Nodes {
         let (client, prefix) = (site.client(), site.prefix.clone());
         let seats = move || cluster::seats(&client, &prefix, SEATS_WITHIN);
         let seats = tokio::task::spawn_blocking(seats).await?;
-        let seats = seats.with_context(|| format!("no broker of {} answers", site.brokers))?;
+        let seats = seats.map_err(|error| {
+            anyhow::anyhow!("{} does not say who is there: {}", site.brokers, told(&error))
+        })?;
         let mut asking = Vec::new();
         for seat in seats {
             let peer = peers.at(seat.as_str())?;

@@ -67,6 +67,28 @@ async fn one_broker_of_three_may_end_and_two_stop_commands_alone() {
     finish(nodes, customers, reader).await;
 }
 
+/// Whoever tells a node to end is not kept waiting by brokers that hang.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_ends_although_its_brokers_hang() {
+    let mut brokers = Cluster::start(1);
+    let mut nodes = Nodes::start(Site::on(&brokers.bootstrap(), 1), 2).await;
+    let writer = nodes.writer().await;
+    brokers.pause(0);
+    let body = json!({ "name": "till", "role": "staff" });
+    let client = nodes.client(writer);
+    let waits =
+        tokio::spawn(async move { post(&client, OPERATOR, "/v1/tokens", &body).await.status });
+    for node in [writer, 1 - writer] {
+        let told = Instant::now();
+        let ended = nodes.nodes[node].take().unwrap().terminate();
+        let took = told.elapsed();
+        println!("node {node} ended after {took:.1?}");
+        assert!(took < Duration::from_secs(40), "{took:?}: {ended:?}");
+    }
+    assert_eq!(waits.await.unwrap(), 503);
+    brokers.resume(0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_started_again_one_by_one() {
     let mut random = Random::seeded();

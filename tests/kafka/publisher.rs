@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use docket::{
@@ -14,11 +14,15 @@ use docket::{
 use events::{CloudEvent, Commit, CommitNumber, Recorded, Topic, publish};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
+    admin::AdminOptions,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
 };
 
-use super::{client::PATIENCE, support::kafka};
+use super::{
+    client::{PATIENCE, admin},
+    support::kafka,
+};
 
 /// Makes the topics.
 async fn site() -> Options {
@@ -53,7 +57,15 @@ fn wanted(commits: &[Commit]) -> Vec<CloudEvent> {
 
 async fn begin(site: &Options, journal: Arc<MemoryJournal>) -> Arc<Publisher> {
     let (config, prefix) = (site.client(), site.prefix.clone());
-    let begin = move || Publisher::begin(journal, &config, &prefix).unwrap();
+    // Brokers that have just come up ask to be asked again.
+    let began = Instant::now();
+    let begin = move || loop {
+        let journal: Arc<dyn Journal> = Arc::clone(&journal) as _;
+        match Publisher::begin(journal, &config, &prefix) {
+            Ok(publisher) => return publisher,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+    };
     Arc::new(tokio::task::spawn_blocking(begin).await.unwrap())
 }
 
@@ -168,6 +180,34 @@ async fn what_was_sent_and_not_committed_is_published_once_all_the_same() {
     let last = begin(&site, journal).await;
     let running = run(&last);
     published(&last, commits.len()).await;
+    running.abort();
+    compare(&site, &commits).await;
+}
+
+/// Brokers forget how far a group came that was idle for some days. The topics still tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_publishes_after_idle_days_goes_on_where_the_topics_end() {
+    let (site, commits) = (site().await, commits());
+    let journal = Arc::new(MemoryJournal::new());
+    append(&journal, &commits).await;
+    let first = begin(&site, Arc::clone(&journal)).await;
+    let running = run(&first);
+    published(&first, commits.len()).await;
+    running.abort();
+    drop(first);
+    let group = format!("{}.publisher", site.prefix);
+    let forget = || async {
+        let deleted = admin(&site.brokers).delete_groups(&[&group], &AdminOptions::new()).await;
+        deleted.unwrap().remove(0)
+    };
+    let began = Instant::now();
+    while let Err(error) = forget().await {
+        assert!(began.elapsed() < PATIENCE, "{error:?}"); // The one before is still leaving.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let next = begin(&site, Arc::clone(&journal)).await;
+    let running = run(&next);
+    published(&next, commits.len()).await;
     running.abort();
     compare(&site, &commits).await;
 }

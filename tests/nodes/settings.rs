@@ -46,10 +46,10 @@ fn settings_of_the_kafka_client_reach_it_and_are_shown_to_nobody() {
     // One that librdkafka does not know stops the start, by its name.
     let ended = Site::on(&kafka::bootstrap(), 1)
         .with("KAFKA_SASL_PASSWORD", "hush-hush")
-        .with("KAFKA_NO_SUCH_SETTING", "1")
+        .with("KAFKA_SASL_PASSWRD", "hush-hush")
         .spawn(0)
         .ended();
-    assert!(!ended.status.success() && ended.log.contains("no.such.setting"), "{}", ended.log);
+    assert!(!ended.status.success() && ended.log.contains("sasl.passwrd"), "{}", ended.log);
     assert!(!ended.log.contains("hush-hush"), "{}", ended.log);
 }
 
@@ -87,6 +87,37 @@ async fn of_two_versions_of_a_life_cycle_the_newer_one_holds_whoever_writes() {
     assert_eq!(in_force(&nodes, 0).await, 77);
     let log = nodes.node(0).log();
     assert!(log.contains("is not newer than 77, which is in force"), "{log}");
+}
+
+/// A setting that can never hold stops the start, and not the taking over of some night.
+#[test]
+fn a_setting_of_a_channel_that_is_wrong_stops_the_start() {
+    let site = Site::on("127.0.0.1:1", 1).with("CHANNEL_NATIVE_PAY_WITHIN", "soon");
+    let ended = site.spawn(0).ended();
+    assert!(!ended.status.success(), "{ended:?}");
+    assert!(
+        ended.log.contains("channel native") && ended.log.contains("pay_within"),
+        "{}",
+        ended.log
+    );
+}
+
+/// A node that is newer, or told more, than the one that writes serves what there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_knows_one_channel_more_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let native = docket::builtin::builtin_lifecycle(&events::Channel::new("native").unwrap());
+    std::fs::write(folder.path().join("corner.toml"), native.unwrap()).unwrap();
+    let mut nodes = Nodes::start(Site::on(&kafka::bootstrap(), 1), 1).await;
+    nodes.site.tell("LIFECYCLES", folder.path().to_str().unwrap());
+    nodes.nodes.push(Some(nodes.site.start(1)));
+    assert_eq!(nodes.ready(1).await.status, 200);
+    let there =
+        async |nodes: &Nodes| get(&nodes.client(1), OPERATOR, "/v1/lifecycles/corner").await.status;
+    assert_eq!(there(&nodes).await, 404);
+    nodes.kill(0);
+    nodes.writer().await;
+    assert_eq!(there(&nodes).await, 200);
 }
 
 /// Whoever starts a node before its brokers are told so, in a time that a supervisor can wait.

@@ -1,6 +1,9 @@
 //! A node that writes and is stopped for longer than its turn lasts does no harm when it goes on.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use axum::http::Method;
 use docket::client::Client;
@@ -56,7 +59,9 @@ async fn a_writer_that_was_stopped_acknowledges_nothing_and_answers_nothing_as_f
     assert_eq!(register(&other, "after").await, 201, "{}", nodes.logs());
     let issued = json!({ "name": "while-it-stood", "role": "auditor" });
     assert_eq!(post(&other, OPERATOR, "/v1/tokens", &issued).await.status, 201);
+    let began = Instant::now();
     let writer = loop {
+        assert!(began.elapsed() < PATIENCE, "{}", nodes.logs());
         let told = nodes.ready(others[0]).await.body;
         let writer = told["node"]["writer"].as_str().map(str::to_owned);
         if let Some(writer) = writer.filter(|it| *it != format!("node-{zombie}")) {
@@ -66,7 +71,19 @@ async fn a_writer_that_was_stopped_acknowledges_nothing_and_answers_nothing_as_f
     };
     let epoch = nodes.ready(others[0]).await.body["node"]["epoch"].clone();
 
+    // An account that the stopped node has never heard of, and whose owner asks it for a session.
+    let login = json!({ "login": "after", "password": "secret" });
+    let logins: Vec<_> = (0..6)
+        .map(|_| {
+            let (client, login) = (nodes.client(zombie), login.clone());
+            tokio::spawn(async move { post(&client, "", "/v1/sessions", &login).await })
+        })
+        .collect();
     signal(nodes.node(zombie), "CONT");
+    for login in logins {
+        let answer = login.await.unwrap();
+        assert!(answer.status == 201 || answer.status == 503, "{answer:?}");
+    }
     let mut accepted = 0;
     for sent in sent {
         let Some((n, status, _)) = sent.await.unwrap() else { continue };

@@ -113,6 +113,7 @@ impl Sender {
             // A record waits for its brokers as long as this node may write: one that is given up
             // while others follow would leave a gap.
             .set("message.timeout.ms", "0")
+            .set("enable.gapless.guarantee", "true")
             .create_with_context(waits.clone())
             .map_err(kafka("cannot make a producer"))?;
         let (journal, keys) = (journal.to_owned(), keys.to_owned());

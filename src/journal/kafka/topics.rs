@@ -193,6 +193,16 @@ fn patience() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ANSWER_WITHIN)).operation_timeout(Some(ANSWER_WITHIN))
 }
 
+/// What an error says. Of a setting that is refused the name alone: its value may be a password.
+pub fn told(error: &rdkafka::error::KafkaError) -> String {
+    match error {
+        rdkafka::error::KafkaError::ClientConfig(_, why, name, _) => {
+            format!("the setting {name} of the Kafka client is refused: {why}")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Turns the client's errors into the journal's, for `map_err`.
 pub fn kafka(doing: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> JournalError {
     let doing = doing.into();
@@ -206,7 +216,7 @@ pub fn kafka(doing: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError
             Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure) => {
                 format!("no broker answers ({error})")
             }
-            _ => error.to_string(),
+            _ => told(&error),
         };
         JournalError::Kafka { doing, reason }
     }
