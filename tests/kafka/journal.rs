@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use docket::journal::{
-    Appending, Journal, JournalError, KafkaJournal, SqliteJournal,
-    kafka::{Options, Progress, record_of},
-    sqlite,
+use docket::{
+    engine::{self, Standby},
+    journal::{
+        Appending, Journal, JournalError, KafkaJournal, SqliteJournal,
+        kafka::{Options, Progress, record_of},
+        sqlite,
+    },
 };
 use events::{
     Channel, CommandId, Commit, CommitNumber, DecisionHeader, Epoch, Event, EventId, Head, Millis,
-    Position, Receipt, Recorded, RecordedDecision, Sku, StockAdded, StoreId, Subject, WrappedKey,
+    NodeName, Position, Receipt, Recorded, RecordedDecision, Sku, StockAdded, StoreId, Subject,
+    WrappedKey, WriterOpened,
 };
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -480,4 +484,39 @@ async fn a_topic_that_could_lose_its_records_is_refused() {
     let says = "could lose what it holds: retention.ms is \"604800000\" and must be \"-1\"; \
                 unclean.leader.election.enable is \"true\" and must be \"false\"";
     assert_eq!(refused, format!("the topic {topic} {says}"));
+}
+
+/// Who opened an epoch, and heard only later that another has opened the next, does not go on in
+/// that one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opener_that_is_late_sees_that_another_has_opened() {
+    let prefix = kafka::prefix();
+    let (late, other) = (Node::open(&prefix).await, Node::open(&prefix).await);
+    late.journal.begin().unwrap();
+    other.journal.begin().unwrap();
+    let open = async |node: &Node, mut standby: Standby, epoch: Epoch| {
+        node.caught_up().await;
+        let name = NodeName::new("node:1").unwrap();
+        let opened = WriterOpened { node: name.clone(), address: name };
+        node.block(move |journal| {
+            standby.catch_up(journal, |_| {}).unwrap();
+            standby.open_epoch(journal, epoch, opened).unwrap();
+            standby
+        })
+        .await
+    };
+    let fold = async |node: &Node, mut standby: Standby| {
+        node.caught_up().await;
+        node.block(move |journal| {
+            standby.catch_up(journal, |_| {}).unwrap();
+            standby
+        })
+        .await
+    };
+    let standby = || Standby::new(engine::Options::default().clock);
+    let first = open(&late, standby(), Epoch(1)).await;
+    let second = open(&other, standby(), Epoch(2)).await;
+    assert!(fold(&other, second).await.ends_in(Epoch(2)));
+    let first = fold(&late, first).await;
+    assert!(!first.ends_in(Epoch(1)) && first.ends_in(Epoch(2)), "{:?}", first.head());
 }
