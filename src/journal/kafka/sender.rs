@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use events::{Commit, CommitNumber, Epoch, Hash, WrappedKey};
+use events::{Commit, CommitNumber, Epoch, Hash, Head, WrappedKey};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _,
     message::{DeliveryResult, Header, OwnedHeaders},
@@ -55,8 +55,7 @@ struct Waiting {
 }
 
 struct Wait {
-    number: CommitNumber,
-    hash: Hash,
+    commit: Arc<Commit>,
     delivered: bool,
     taken: bool,
     answer: oneshot::Sender<Result<(), JournalError>>,
@@ -134,12 +133,12 @@ impl Sender {
     /// block.
     pub fn append(&self, commit: Arc<Commit>, wrapped: Vec<WrappedKey>) -> Appending {
         let (answer, appending) = oneshot::channel();
-        let (number, hash) = (commit.number, commit.hash);
         let mut waiting = locked(&self.0.waits.0);
         match waiting.failed.clone() {
             Some(failure) => drop(answer.send(Err(failure.into()))),
             None => {
-                let wait = Wait { number, hash, delivered: false, taken: false, answer };
+                let sent = Arc::clone(&commit);
+                let wait = Wait { commit: sent, delivered: false, taken: false, answer };
                 waiting.commits.push_back(wait);
                 let order = Order::Commit { commit, wrapped };
                 if self.0.orders.send(order).is_err() {
@@ -159,24 +158,29 @@ impl Sender {
         answered.recv().unwrap_or_else(|_| Err(ended()))
     }
 
-    /// The follower has stored a commit that the log has in this place.
-    pub fn taken(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
+    /// The oldest commit that the follower has not taken.
+    pub fn next(&self) -> Option<Arc<Commit>> {
+        let waiting = locked(&self.0.waits.0);
+        let next = waiting.commits.iter().find(|wait| !wait.taken);
+        next.map(|wait| Arc::clone(&wait.commit))
+    }
+
+    /// The follower has taken a commit, which the log has in this place.
+    pub fn taken(&self, head: &Head) {
         let mut waiting = locked(&self.0.waits.0);
-        let Some(wait) = waiting.commits.iter_mut().find(|wait| wait.number == number) else {
-            return;
-        };
-        if wait.hash == hash {
+        let Some(wait) = waiting.find(head.number) else { return };
+        if wait.commit.hash == head.hash {
             wait.taken = true;
             waiting.answer();
         } else {
-            waiting.fail(Failure::Fenced { number, epoch });
+            waiting.fail(Failure::Fenced { number: head.number, epoch: head.epoch });
         }
     }
 
     /// The follower has read a commit that came too late.
     pub fn lost(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
         let mut waiting = locked(&self.0.waits.0);
-        if waiting.commits.iter().any(|wait| wait.hash == hash) {
+        if waiting.commits.iter().any(|wait| wait.commit.hash == hash) {
             waiting.fail(Failure::Fenced { number, epoch });
         }
     }
@@ -269,7 +273,7 @@ impl Waits {
 
     fn change(&self, number: CommitNumber, change: impl FnOnce(&mut Wait)) {
         let mut waiting = locked(&self.0);
-        if let Some(wait) = waiting.commits.iter_mut().find(|wait| wait.number == number) {
+        if let Some(wait) = waiting.find(number) {
             change(wait);
         }
         waiting.answer();
@@ -281,6 +285,10 @@ impl Waits {
 }
 
 impl Waiting {
+    fn find(&mut self, number: CommitNumber) -> Option<&mut Wait> {
+        self.commits.iter_mut().find(|wait| wait.commit.number == number)
+    }
+
     /// Answers the oldest, as far as all is well with them.
     fn answer(&mut self) {
         while self.commits.front().is_some_and(|wait| wait.delivered && wait.taken) {
