@@ -54,7 +54,7 @@ pub use topics::told;
 use topics::{Topic, kafka, prepare};
 
 /// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
-const KEYS_HEADER: &str = "docket-keys";
+pub const KEYS_HEADER: &str = "docket-keys";
 
 /// In the topic of keys: the id of what is no key, and says whether the journal is a part of a copy.
 const COPY: &str = "copy";

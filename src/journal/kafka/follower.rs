@@ -208,6 +208,7 @@ impl Follower {
         }
         self.storing.look()?;
         if self.unnoted >= NOTE_EVERY {
+            self.told();
             self.note();
         }
         Ok(())
