@@ -158,11 +158,15 @@ impl Writing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit was taken.
-    fn taken(&self, head: &Head) {
-        if let Some(sender) = &*self.sender() {
-            sender.taken(head);
+    /// Commits were taken, which made these heads. They are acknowledged at once: what is sent for
+    /// it then goes out together too, and comes back together.
+    fn acknowledge(&self, taken: &mut Vec<Head>) {
+        if let Some(sender) = &*self.sender()
+            && !taken.is_empty()
+        {
+            sender.taken(taken);
         }
+        taken.clear();
     }
 
     /// The commit that this node has sent, where its record has these bytes and is the next to come.

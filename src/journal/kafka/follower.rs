@@ -63,6 +63,8 @@ pub struct Progress {
 
 /// How long it waits for a record before it looks whether it shall end.
 const WAIT: Duration = Duration::from_millis(100);
+/// So many commits are acknowledged at once at most.
+const TAKEN_MAX: usize = 64;
 /// So many commits may wait for keys before the others are left with the brokers.
 const EARLY_MAX: usize = 1024;
 /// How often it writes down how far it has read, in commits.
@@ -87,6 +89,8 @@ pub struct Follower {
     next: Offsets,
     unfinished: bool,
     storing: Storing,
+    /// What was taken and is not acknowledged yet.
+    taken: Vec<Head>,
     /// Commits that wait for the keys that were sent before them.
     early: VecDeque<(Found, i64)>,
     /// Whether no commit is asked for, because too many wait for keys.
@@ -145,6 +149,7 @@ impl Follower {
             next,
             unfinished,
             storing,
+            taken: Vec::new(),
             early,
             pauses: false,
             unnoted: 0,
@@ -172,6 +177,9 @@ impl Follower {
     fn step(&mut self) -> Result<(), JournalError> {
         let wait = self.storing.room(WAIT);
         let mut message = self.consumer.poll(Duration::ZERO);
+        if message.is_none() || self.taken.len() >= TAKEN_MAX {
+            self.writing.acknowledge(&mut self.taken);
+        }
         if message.is_none() {
             self.told();
             message = self.consumer.poll(wait);
@@ -264,19 +272,20 @@ impl Follower {
         let (number, epoch, hash) = (commit.number, commit.epoch, commit.hash);
         match verdict {
             // Whoever copies a journal may send what another sent before it.
-            Verdict::Known => self.writing.taken(&commit.head()),
+            Verdict::Known => self.taken.push(commit.head()),
             Verdict::Fenced => {
                 tracing::warn!(%number, %epoch, "a commit came too late and does not count");
                 self.progress.send_modify(|it| {
                     it.fenced += 1;
                     it.epoch = it.epoch.max(epoch);
                 });
+                self.writing.acknowledge(&mut self.taken);
                 self.writing.lost(number, hash, self.head.epoch);
             }
             Verdict::Taken => {
                 self.head = commit.head();
+                self.taken.push(self.head);
                 self.storing.take(commit)?;
-                self.writing.taken(&self.head);
                 self.unnoted += 1;
             }
         }

@@ -182,16 +182,19 @@ impl Sender {
         next.map(|wait| Arc::clone(&wait.commit))
     }
 
-    /// The follower has taken a commit, which the log has in this place.
-    pub fn taken(&self, head: &Head) {
+    /// The follower has taken commits, which the log has in their places.
+    pub fn taken(&self, heads: &[Head]) {
         let mut waiting = locked(&self.0.waits.0);
-        let Some(wait) = waiting.find(head.number) else { return };
-        if wait.commit.hash == head.hash {
-            wait.taken = true;
-            waiting.answer();
-        } else {
-            waiting.fail(Failure::Fenced { number: head.number, epoch: head.epoch });
+        for Head { number, epoch, hash, .. } in heads.iter().copied() {
+            let Some(wait) = waiting.find(number) else { continue };
+            if wait.commit.hash == hash {
+                wait.taken = true;
+            } else {
+                waiting.answer();
+                waiting.fail(Failure::Fenced { number, epoch });
+            }
         }
+        waiting.answer();
     }
 
     /// The follower has read a commit that came too late.
