@@ -22,11 +22,11 @@ use tokio::sync::{oneshot::error::TryRecvError, watch};
 use crate::journal::{Appending, Indexed, Journal as _, JournalError, SqliteJournal};
 
 /// The local journal is given what was taken after so long at the latest,
-const GIVE_AFTER: Duration = Duration::from_millis(10);
+const GIVE_AFTER: Duration = Duration::from_millis(20);
 /// or as soon as it is so many commits,
-const GIVE_COMMITS: usize = 64;
+const GIVE_COMMITS: usize = 256;
 /// or so many bytes.
-const GIVE_BYTES: usize = 256 * 1024;
+const GIVE_BYTES: usize = 1024 * 1024;
 /// So many bytes are in memory alone at most. Where the local journal is slower than the log, nothing
 /// more is taken meanwhile.
 const UNSTORED_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -275,4 +275,165 @@ fn ended() -> JournalError {
 fn unreadable(commit: &Commit, error: &serde_json::Error) -> JournalError {
     let reason = format!("what it holds cannot be read: {error}");
     events::CommitError::Content { number: commit.number, reason }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{
+        DecisionHeader, Epoch, Event, EventId, Millis, Receipt, Recorded, RecordedDecision, Sku,
+        StockAdded, StoreId,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::journal::{MemoryJournal, sqlite};
+
+    fn local(folder: &std::path::Path, options: sqlite::Options) -> (Arc<Local>, Storing) {
+        let local = Arc::new(Local::new(SqliteJournal::open(folder, options).unwrap()));
+        (Arc::clone(&local), Storing::new(local))
+    }
+
+    /// A commit with so many decisions, each about one of two things.
+    fn commit(head: &Head, decisions: u64) -> Arc<Commit> {
+        let first = head.position.0 + 1;
+        let decisions = (first..first + decisions).map(|n| decision(Position(n))).collect();
+        Arc::new(Commit::seal(head, Epoch(1), decisions))
+    }
+
+    fn decision(position: Position) -> RecordedDecision {
+        let command = CommandId(Uuid::new_v4());
+        let (channel, recorded_at) = (Channel::new("test").unwrap(), Millis(1_700_000_000_000));
+        let (store, sku) = (StoreId::new("corner").unwrap(), thing(position.0 % 2));
+        let recorded = Recorded {
+            position,
+            id: EventId { command, n: 0 },
+            subject: Subject::listing(&store, &sku),
+            recorded_at,
+            channel: channel.clone(),
+            event: Event::StockAdded(StockAdded { store, sku, quantity: 1 }),
+        };
+        let header = DecisionHeader {
+            command,
+            name: "add_stock".into(),
+            actor: "system".into(),
+            channel,
+            lifecycle: None,
+            correlation: None,
+            key: None,
+            receipt: Receipt { position, recorded_at, orders: Vec::new() },
+            events: 1,
+        };
+        RecordedDecision { header: header.to_json(), events: vec![recorded.to_json()] }
+    }
+
+    fn thing(n: u64) -> Sku {
+        Sku::new(["tea", "cup"][n as usize]).unwrap()
+    }
+
+    /// Whatever is asked is answered as a journal answers that has stored it all.
+    fn answers_as(local: &Local, whole: &MemoryJournal) {
+        let head = *whole.head().borrow();
+        assert_eq!(*local.head().borrow(), head);
+        for number in (0..head.number.0 + 3).map(CommitNumber) {
+            assert_eq!(local.head_at(number).unwrap(), whole.head_at(number).unwrap());
+            for most in [0, 1, 2, 3, 5, 8, 1000] {
+                let (found, expected) = (local.read(number, most), whole.read(number, most));
+                assert_eq!(found.unwrap(), expected.unwrap(), "after {number}, {most} events");
+            }
+        }
+        let channel = Channel::new("test").unwrap();
+        for n in 0..2 {
+            let subject = Subject::listing(&StoreId::new("corner").unwrap(), &thing(n));
+            for (after, most) in (0..=head.position.0).flat_map(|it| [(it, 1), (it, 3), (it, 99)]) {
+                let of = |journal: &dyn Fn(Position) -> Vec<Envelope>| {
+                    let found = journal(Position(after)).into_iter();
+                    found.map(|event| (event.position, event.id)).collect::<Vec<_>>()
+                };
+                let found = of(&|it| local.read_subject(&channel, &subject, it, most).unwrap());
+                let expected = of(&|it| whole.read_subject(&channel, &subject, it, most).unwrap());
+                assert_eq!(found, expected, "{subject} after {after}");
+            }
+        }
+        let all = whole.read(CommitNumber(0), usize::MAX).unwrap();
+        for decision in all.iter().flat_map(|commit| &commit.decisions) {
+            let header: DecisionHeader = serde_json::from_str(&decision.header).unwrap();
+            assert_eq!(
+                local.decision(header.command).unwrap().map(|it| it.to_json()),
+                Some(header.to_json())
+            );
+        }
+        assert!(local.decision(CommandId(Uuid::new_v4())).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_taken_is_read_before_it_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let (local, mut storing) = local(folder.path(), sqlite::Options::default());
+        let (whole, mut head) = (MemoryJournal::default(), Head::default());
+        answers_as(&local, &whole);
+        for decisions in [1, 3, 2, 2, 1, 4] {
+            let next = commit(&head, decisions);
+            head = next.head();
+            whole.append(Arc::clone(&next), Vec::new()).blocking_recv().unwrap().unwrap();
+            storing.take(next).unwrap();
+            answers_as(&local, &whole);
+            if head.number.0 == 2 || head.number.0 == 5 {
+                assert_ne!(*local.stored.head().borrow(), head, "not given yet");
+                storing.settle().unwrap();
+                assert_eq!(*local.stored.head().borrow(), head);
+                answers_as(&local, &whole);
+            }
+        }
+        storing.settle().unwrap();
+        assert!(local.newest().is_empty());
+        answers_as(&local, &whole);
+        drop((storing, local));
+        let again = SqliteJournal::open(folder.path(), sqlite::Options::default()).unwrap();
+        assert_eq!(*again.head().borrow(), head);
+    }
+
+    #[test]
+    fn it_is_stored_without_being_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (local, mut storing) = local(folder.path(), sqlite::Options::default());
+        let mut head = Head::default();
+        for _ in 0..GIVE_COMMITS {
+            let next = commit(&head, 1);
+            head = next.head();
+            storing.take(next).unwrap();
+        }
+        let mut stored = local.stored.head();
+        while !local.newest().is_empty() {
+            storing.look().unwrap();
+        }
+        assert_eq!(*stored.borrow_and_update(), head);
+        // One alone, after a moment.
+        storing.take(commit(&head, 1)).unwrap();
+        assert!(storing.room(Duration::from_secs(1)) <= GIVE_AFTER);
+        while !local.newest().is_empty() {
+            storing.look().unwrap();
+        }
+        assert_eq!(stored.borrow_and_update().number.0, head.number.0 + 1);
+    }
+
+    #[test]
+    fn a_slow_local_journal_is_waited_for_and_a_full_one_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = sqlite::Options { max_page_count: Some(4000), ..sqlite::Options::default() };
+        let (local, mut storing) = local(folder.path(), options);
+        let mut head = Head::default();
+        let refused = loop {
+            let next = commit(&head, 200);
+            head = next.head();
+            if let Err(error) = storing.take(next) {
+                break error;
+            }
+            let unstored: usize =
+                local.newest().iter().flat_map(|it| &it.decisions).map(|it| it.bytes()).sum();
+            assert!(unstored <= UNSTORED_BYTES_MAX, "{unstored} bytes");
+            assert!(head.number.0 < 1000, "16 MiB take no more than this");
+        };
+        assert!(matches!(refused, JournalError::Sqlite { .. }), "{refused}");
+        assert!(head.number.0 > 10, "some were stored");
+    }
 }
