@@ -29,7 +29,20 @@ const ROWS: [(&str, &[&str]); 7] = [
     ("query", &["--connections", "3", "--seconds", "0.2", "--preload", "12"]),
     ("replay", &["--preload", "1200"]),
     ("start", &["--preload", "120"]),
-    ("kafka", &["--orders", "40", "--commit", "1,3", "--transactions", "3"]),
+    ("kafka", KAFKA),
+];
+
+const KAFKA: &[&str] = &[
+    "--orders",
+    "40",
+    "--commit",
+    "1,3",
+    "--transactions",
+    "3",
+    "--connections",
+    "1,4",
+    "--seconds",
+    "0.3",
 ];
 
 /// What a line of JSON has, a note aside.
@@ -269,12 +282,24 @@ fn start_grows_with_the_journal() {
 }
 
 #[test]
-fn kafka_has_the_journal_and_transactions() {
+fn kafka_has_the_journal_transactions_and_http() {
     let brokers = kafka::bootstrap();
     let figures = moment("kafka", &["--brokers", &brokers]);
-    let rows = ["kafka/journal/1", "kafka/transaction/1", "kafka/journal/3", "kafka/transaction/3"];
-    assert_eq!(names(&figures), rows);
+    let rows = ["journal/1", "transaction/1", "journal/3", "transaction/3", "place/1", "place/4"];
+    assert_eq!(names(&figures), rows.map(|row| format!("kafka/{row}")));
     figures.iter().for_each(is_timed);
+    for (place, connections) in figures[4..].iter().zip([1.0, 4.0]) {
+        let note = place["note"].as_str().unwrap();
+        let number = |before: &str, after: &str| -> f64 {
+            let (_, rest) = note.split_at(note.find(before).unwrap() + before.len());
+            rest.split_once(after).unwrap().0.parse().unwrap()
+        };
+        let events = number("", " events a commit");
+        assert!((1.0..=connections).contains(&events), "nobody has two on their way: {note}");
+        let [echo, bare] = [number("echo p99 ", " ms"), number(", p99 ", " ms")];
+        let baseline = place["baseline_p99_ms"].as_f64().unwrap();
+        assert!((baseline - 3.0 * bare - echo).abs() < 0.05, "{place}");
+    }
     assert_eq!(figures[0]["baseline"], figures[1]["baseline"], "of one run");
     let asking: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();

@@ -12,9 +12,12 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 use uuid::Uuid;
+
+mod http;
 
 use super::{Setting, commands, latencies::Latencies, options::Kafka, report::Figure};
 use crate::{
@@ -22,12 +25,10 @@ use crate::{
     engine::Decider,
     journal::{
         Journal as _, KafkaJournal,
-        kafka::{Options, journal_topic, record_of, topics_of},
+        kafka::{KEYS_HEADER, Options, journal_topic, record_of, topics_of},
     },
 };
 
-/// So many commits are on their way at once, as the engine has them.
-const IN_FLIGHT: usize = 4;
 const BUYERS: u32 = 64;
 /// The most commits that are measured of one size.
 const COMMITS_MAX: u64 = 10_000;
@@ -48,9 +49,16 @@ pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
         replication: options.replication,
         settings: Vec::new(),
     };
-    let measured = measure(setting, options, &site).await;
+    let mut measured = measure(setting, options, &site).await;
+    if measured.is_ok() {
+        measured = http::run(setting, options, &site).await;
+    }
     let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
-    let topics: Vec<_> = options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
+    let mut topics: Vec<_> =
+        options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
+    topics.extend(topics_of(&http::place(&prefix)));
+    let connections = options.load.connections.iter();
+    topics.extend(connections.flat_map(|n| topics_of(&http::bare(&prefix, *n))));
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
     let patience = AdminOptions::new().request_timeout(Some(REMOVED_WITHIN));
     let removed = admin.delete_topics(&topics, &patience).await;
@@ -67,13 +75,18 @@ async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         let bare = of_size("bare");
         drop(KafkaJournal::open(&setting.folder.join(format!("bare-{size}")), &bare).await?);
         setting.say(&format!("bare, commits of {size}"));
-        let (rate, times) = sent(&bare, &commits).await?;
+        let (rate, times) = sent(&bare, &commits, options.in_flight).await?;
         let base_p99 = times.ms(0.99);
         setting.say(&format!("the journal, commits of {size}"));
         let folder = setting.folder.join(format!("journal-{size}"));
-        let (value, times) = appended(&of_size("journal"), &folder, &commits).await?;
+        let (value, times) =
+            appended(&of_size("journal"), &folder, &commits, options.in_flight).await?;
         let figure = Figure::new(format!("kafka/journal/{size}"), "commits/s", value, rate);
-        setting.print(&figure.timed(&times, base_p99))?;
+        let note = format!("{} on their way at once, in both", options.in_flight);
+        setting.print(&figure.timed(&times, base_p99).noted(note))?;
+        if options.transactions == 0 {
+            continue;
+        }
         setting.say(&format!("transactions, commits of {size}"));
         let inside = of_size("transaction");
         drop(KafkaJournal::open(&setting.folder.join(format!("inside-{size}")), &inside).await?);
@@ -143,6 +156,7 @@ type Commits = [(Arc<Commit>, Vec<Recorded>)];
 /// its brokers, does not count.
 async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
     commits: &Commits,
+    at_once: usize,
     mut give: impl FnMut(&Arc<Commit>) -> anyhow::Result<F>,
 ) -> anyhow::Result<Timed> {
     if let Some((first, _)) = commits.first() {
@@ -152,7 +166,7 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
     let mut in_flight: VecDeque<(Instant, F)> = VecDeque::new();
     let begin = Instant::now();
     for (commit, _) in commits.iter().skip(1) {
-        if in_flight.len() >= IN_FLIGHT
+        if in_flight.len() >= at_once
             && let Some((since, done)) = in_flight.pop_front()
         {
             done.await?;
@@ -169,16 +183,18 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
 }
 
 /// A bare client sends the records.
-async fn sent(site: &Options, commits: &Commits) -> anyhow::Result<Timed> {
+async fn sent(site: &Options, commits: &Commits, at_once: usize) -> anyhow::Result<Timed> {
     let producer = idempotent(&site.brokers)?;
     let topic = journal_topic(&site.prefix);
     let give = |commit: &Arc<Commit>| {
         let value = record_of(commit);
-        let record = FutureRecord::<(), _>::to(&topic).partition(0).payload(&value);
+        let headers = OwnedHeaders::new().insert(Header { key: KEYS_HEADER, value: Some("0") });
+        let record =
+            FutureRecord::<(), _>::to(&topic).partition(0).payload(&value).headers(headers);
         let sent = producer.send_result(record).map_err(|(error, _)| error)?;
         Ok(async move { Ok(sent.await?.map_err(|(error, _)| error).map(drop)?) })
     };
-    pipelined(commits, give).await
+    pipelined(commits, at_once, give).await
 }
 
 /// The journal takes them.
@@ -186,6 +202,7 @@ async fn appended(
     site: &Options,
     folder: &std::path::Path,
     commits: &Commits,
+    at_once: usize,
 ) -> anyhow::Result<Timed> {
     let journal = KafkaJournal::open(folder, site).await?;
     journal.begin()?;
@@ -193,7 +210,7 @@ async fn appended(
         let appending = journal.append(Arc::clone(commit), Vec::new());
         Ok(async move { Ok(appending.await??) })
     };
-    let timed = pipelined(commits, give).await?;
+    let timed = pipelined(commits, at_once, give).await?;
     tokio::task::spawn_blocking(move || drop(journal)).await?;
     Ok(timed)
 }

@@ -81,13 +81,16 @@ pub enum Row {
     Start(Start),
     /// Commits agreed on through Kafka; beside a bare client that sends the same records
     ///
-    /// Commits of two-line orders go through the journal on Kafka, four on their way at once: each
+    /// Commits of two-line orders go through the journal on Kafka, several on their way at once: each
     /// is acknowledged when the brokers have it and the node has read it back. And the other way it
     /// could be done: a transaction a commit, with the public records inside, one after the other.
-    /// Topics of their own are made, and go at the end.
+    /// Then connections that are kept alive place orders of two lines at a docket of its own whose
+    /// journal is there, and how large its commits became is told. Topics of their own are made, and
+    /// go at the end.
     ///
     /// Baseline: a bare idempotent producer sending the same records to a topic with the same
-    /// settings, four on their way at once.
+    /// settings, as many on their way at once. Over HTTP, it sends the commits that the docket has
+    /// just recorded; the baseline's p99 is three times its, and the echo's, added.
     Kafka(Kafka),
     /// The baseline itself.
     #[command(hide = true)]
@@ -182,7 +185,12 @@ pub struct Kafka {
     /// Orders that are sent of each size, 10,000 commits at most
     #[arg(long, value_name = "N", default_value = "60000", value_parser = orders)]
     pub orders: u64,
-    /// How many of the commits are sent in transactions, which take long
+    #[command(flatten)]
+    pub load: Load,
+    /// Commits on their way at once; by default as many as the engine has
+    #[arg(long, value_name = "N", default_value = "4", value_parser = connections)]
+    pub in_flight: usize,
+    /// How many of the commits are sent in transactions, which take long; 0 leaves them out
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub transactions: usize,
 }

@@ -27,8 +27,17 @@ pub struct Process {
 impl Process {
     /// docket on a folder that lies in the measurement's.
     pub async fn docket(scratch: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::docket_with(scratch, data, []).await
+    }
+
+    /// The same, with settings of its own by the names of their variables.
+    pub async fn docket_with(
+        scratch: &Path,
+        data: &Path,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let mut command = program(scratch)?;
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).envs(settings);
         // Nothing that was placed shall run out of time while it is measured.
         command.env("DOCKET_CHANNEL_NATIVE_PAY_WITHIN", "365d").env("DOCKET_LOG", "warn");
         Self::spawn(command).await

@@ -1,6 +1,9 @@
 //! The shop that is measured: one seller with two things that never run out, and buyers.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use axum::http::Method;
@@ -20,6 +23,9 @@ pub const SKUS: [&str; 2] = ["atlas", "codex"];
 /// How many of each there are.
 pub const PLENTY: i64 = 1_000_000_000_000;
 
+/// How long to wait before a docket is asked again whether it can open accounts.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Whom to speak to, and as whom.
 pub struct Shop {
     client: Client,
@@ -32,9 +38,26 @@ impl Shop {
     /// Opens it on a docket, with so many buyers; on one that has it already, they log in.
     pub async fn open(docket: &Process, data: &Path, buyers: usize) -> anyhow::Result<Self> {
         let token = std::fs::read_to_string(data.join("operator.token"))?;
-        let client = Client::new(format!("http://{}", docket.address));
-        let mut shop = Self { client, operator: token.trim().to_owned(), buyers: Vec::new() };
-        let (_, seller) = shop.account("seller").await?;
+        Self::at(docket, token.trim(), buyers, Duration::ZERO).await
+    }
+
+    /// The same where the operator's token is known, on a docket that may take so long until it takes
+    /// commands.
+    pub async fn at(
+        docket: &Process,
+        operator: &str,
+        buyers: usize,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let client = Client::new(format!("http://{}", docket.address)).patient(patience);
+        let mut shop = Self { client, operator: operator.to_owned(), buyers: Vec::new() };
+        let since = Instant::now();
+        let (_, seller) = loop {
+            match shop.account("seller").await {
+                Err(_) if since.elapsed() < patience => tokio::time::sleep(PAUSE).await,
+                made => break made?,
+            }
+        };
         let stands = shop.call("GET", "/v1/stores/bench", &seller, &Value::Null).await.is_ok();
         if !stands {
             shop.call("POST", "/v1/stores", &seller, &json!({ "store": STORE })).await?;

@@ -7,10 +7,13 @@
 //! asks for, and when this node has itself read it back in its place. So no transaction is needed to
 //! keep a writer out that has lost its place, and several commits may be on their way.
 //!
+//! What is taken can be read at once, from memory, and is stored a moment later ([`local`]).
+//!
 //! Wrapped keys lie in a compacted topic of their own, because they must be destroyable. A commit's
 //! record says how far that topic was when it was sent, and is taken when the keys up to there are.
 //!
-//! **Invariant:** the local journal holds what the topic says, in its order, and nothing else.
+//! **Invariant:** the local journal holds what the topic says, in its order, and nothing else; what
+//! this node has read and not stored yet it reads again after its end.
 
 use std::{
     fmt,
@@ -37,19 +40,21 @@ use super::{Appending, Journal, JournalError, SqliteJournal, sqlite};
 
 mod chain;
 mod follower;
+mod local;
 mod record;
 mod sender;
 mod topics;
 
 use follower::Follower;
 pub use follower::{Offsets, Progress};
+use local::Local;
 pub use record::encode as record_of;
 use sender::{Key, Sender};
 pub use topics::told;
 use topics::{Topic, kafka, prepare};
 
 /// In a commit's record: the offset in the topic of keys that follows the last key that it uses.
-const KEYS_HEADER: &str = "docket-keys";
+pub const KEYS_HEADER: &str = "docket-keys";
 
 /// In the topic of keys: the id of what is no key, and says whether the journal is a part of a copy.
 const COPY: &str = "copy";
@@ -135,7 +140,7 @@ impl Options {
 
 /// A journal on Kafka, as one node has it.
 pub struct KafkaJournal {
-    local: Arc<SqliteJournal>,
+    local: Arc<Local>,
     config: ClientConfig,
     topics: [String; 2],
     writing: Writing,
@@ -153,11 +158,21 @@ impl Writing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit was taken and is stored.
-    fn taken(&self, head: &Head, hash: Hash) {
-        if let Some(sender) = &*self.sender() {
-            sender.taken(head.number, hash, head.epoch);
+    /// Commits were taken, which made these heads. They are acknowledged at once: what is sent for
+    /// it then goes out together too, and comes back together.
+    fn acknowledge(&self, taken: &mut Vec<Head>) {
+        if let Some(sender) = &*self.sender()
+            && !taken.is_empty()
+        {
+            sender.taken(taken);
         }
+        taken.clear();
+    }
+
+    /// The commit that this node has sent, where its record has these bytes and is the next to come.
+    fn sent(&self, record: &[u8]) -> Option<Arc<Commit>> {
+        let next = self.sender().as_ref().and_then(Sender::next)?;
+        record::is_of(record, &next).then_some(next)
     }
 
     /// A commit came too late. Where it is this node's, another one writes.
@@ -192,7 +207,8 @@ impl KafkaJournal {
         let sqlite = sqlite::Options { synced: false, ..sqlite::Options::default() };
         let dir = dir.to_owned();
         let local = tokio::task::spawn_blocking(move || SqliteJournal::open(&dir, sqlite)).await;
-        let local = Arc::new(local.map_err(|error| JournalError::Closed(error.to_string()))??);
+        let local = local.map_err(|error| JournalError::Closed(error.to_string()))??;
+        let local = Arc::new(Local::new(local));
 
         let (writing, ends) = (Writing::default(), Arc::new(AtomicBool::new(false)));
         let (told, progress) = watch::channel(Progress::default());
@@ -214,7 +230,7 @@ impl KafkaJournal {
         self.progress.clone()
     }
 
-    /// Waits until everything is stored here that the topics hold now. Blocks.
+    /// Waits until everything can be read here that the topics hold now. Blocks.
     ///
     /// # Errors
     /// When no broker answers, when the time is over, when the journal is followed no more, or when
@@ -232,7 +248,7 @@ impl KafkaJournal {
     /// topic has records.
     pub fn ends(&self, within: Duration) -> Result<Offsets, JournalError> {
         let until = Instant::now() + within;
-        let stored = self.local.head().borrow().number;
+        let taken = self.local.head().borrow().number;
         let asking: BaseConsumer =
             self.config.create().map_err(kafka("cannot ask for the journal's end"))?;
         let end = |topic: &str| {
@@ -241,10 +257,10 @@ impl KafkaJournal {
             marks.map(|(_, end)| end).map_err(kafka(format!("cannot ask for the end of {topic}")))
         };
         let ends = Offsets { journal: end(&self.topics[0])?, keys: end(&self.topics[1])? };
-        if stored.0 > ends.journal.unsigned_abs() {
-            let path = self.local.path().display().to_string();
+        if taken.0 > ends.journal.unsigned_abs() {
+            let path = self.local.stored.path().display().to_string();
             let topic = self.topics[0].clone();
-            return Err(JournalError::NoCopy { path, commits: stored, topic });
+            return Err(JournalError::NoCopy { path, commits: taken, topic });
         }
         Ok(ends)
     }
@@ -385,17 +401,17 @@ impl Journal for KafkaJournal {
     }
 
     fn wrapped_key(&self, id: &str) -> Result<Option<WrappedKey>, JournalError> {
-        self.local.wrapped_key(id)
+        self.local.stored.wrapped_key(id)
     }
 
     fn wrapped_keys(&self, after: &str, limit: usize) -> Result<Vec<WrappedKey>, JournalError> {
-        self.local.wrapped_keys(after, limit)
+        self.local.stored.wrapped_keys(after, limit)
     }
 
     fn put_keys(&self, keys: Vec<WrappedKey>) -> Result<(), JournalError> {
         self.send_keys(keys.clone().into_iter().map(|key| (key.id, Some(key.bytes))).collect())?;
         for key in keys {
-            if self.local.wrapped_key(&key.id)?.as_ref() != Some(&key) {
+            if self.local.stored.wrapped_key(&key.id)?.as_ref() != Some(&key) {
                 return Err(JournalError::KeyTaken { id: key.id });
             }
         }
@@ -403,11 +419,11 @@ impl Journal for KafkaJournal {
     }
 
     fn ensure_key(&self, key: WrappedKey) -> Result<WrappedKey, JournalError> {
-        if let Some(stored) = self.local.wrapped_key(&key.id)? {
+        if let Some(stored) = self.local.stored.wrapped_key(&key.id)? {
             return Ok(stored);
         }
         self.put_key(&key.id, Some(&key.bytes))?;
-        let stored = self.local.wrapped_key(&key.id)?;
+        let stored = self.local.stored.wrapped_key(&key.id)?;
         let gone = || JournalError::Closed(format!("the key {} is gone", key.id));
         let stored = stored.ok_or_else(gone)?;
         if stored.bytes != key.bytes {
@@ -419,7 +435,7 @@ impl Journal for KafkaJournal {
 
     fn destroy_key(&self, id: &str) -> Result<(), JournalError> {
         self.put_key(id, None)?;
-        self.local.destroy_key(id)
+        self.local.stored.destroy_key(id)
     }
 }
 

@@ -182,6 +182,24 @@ impl SqliteJournal {
         &self.path
     }
 
+    /// Appends commits that continue each other, all or none; otherwise as [`Journal::append`].
+    pub fn append_together(&self, commits: Vec<Arc<Commit>>) -> Appending {
+        self.appending(|answer| writer::Order::Together { commits, answer })
+    }
+
+    fn appending(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<(), JournalError>>) -> writer::Order,
+    ) -> Appending {
+        let (answer, appending) = oneshot::channel();
+        if let Err(error) = self.order(order(answer)) {
+            let (answer, appending) = oneshot::channel();
+            let _ = answer.send(Err(error)); // The receiver is in the next line.
+            return appending;
+        }
+        appending
+    }
+
     fn order(&self, order: writer::Order) -> Result<(), JournalError> {
         let Some(writer) = &self.writer else {
             let path = self.path.display();
@@ -202,15 +220,7 @@ impl SqliteJournal {
 
 impl Journal for SqliteJournal {
     fn append(&self, commit: Arc<Commit>, keys: Vec<WrappedKey>) -> Appending {
-        let (answer, appending) = oneshot::channel();
-        if let Err(error) =
-            self.order(writer::Order::Append(writer::Append { commit, keys, answer }))
-        {
-            let (answer, appending) = oneshot::channel();
-            let _ = answer.send(Err(error)); // The receiver is in the next line.
-            return appending;
-        }
-        appending
+        self.appending(|answer| writer::Order::Append(writer::Append { commit, keys, answer }))
     }
 
     fn head(&self) -> watch::Receiver<Head> {

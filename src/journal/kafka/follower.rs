@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use events::{Commit, Epoch, Hash, Head, WrappedKey};
+use events::{Commit, Epoch, Head, WrappedKey};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -24,10 +24,11 @@ use tokio::sync::watch;
 use super::{
     COPY, KEYS_HEADER, UNFINISHED, Writing,
     chain::{Verdict, judge},
+    local::{Local, Storing},
     record,
     topics::kafka,
 };
-use crate::journal::{Appending, Journal as _, JournalError, SqliteJournal};
+use crate::journal::{Journal as _, JournalError, SqliteJournal, follows};
 
 /// How far the topics have been read: the offsets that come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Offsets {
 /// What the follower tells.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
-    /// What has been read, judged and stored.
+    /// What has been read and judged.
     pub read: Offsets,
     /// Whether it is a part of a copy.
     pub unfinished: bool,
@@ -62,8 +63,8 @@ pub struct Progress {
 
 /// How long it waits for a record before it looks whether it shall end.
 const WAIT: Duration = Duration::from_millis(100);
-/// So many commits are on their way to the local journal at most.
-const STORING_MAX: usize = 8;
+/// So many commits are acknowledged at once at most.
+const TAKEN_MAX: usize = 64;
 /// So many commits may wait for keys before the others are left with the brokers.
 const EARLY_MAX: usize = 1024;
 /// How often it writes down how far it has read, in commits.
@@ -81,25 +82,28 @@ struct Note {
 pub struct Follower {
     consumer: BaseConsumer,
     topics: [String; 2],
-    local: Arc<SqliteJournal>,
+    local: Arc<Local>,
     writing: Writing,
     progress: watch::Sender<Progress>,
     head: Head,
     next: Offsets,
     unfinished: bool,
-    storing: VecDeque<Storing>,
+    storing: Storing,
+    /// What was taken and is not acknowledged yet.
+    taken: Vec<Head>,
     /// Commits that wait for the keys that were sent before them.
-    early: VecDeque<(Commit, i64)>,
+    early: VecDeque<(Found, i64)>,
     /// Whether no commit is asked for, because too many wait for keys.
     pauses: bool,
     unnoted: u64,
 }
 
-/// A taken commit on its way to the local journal.
-struct Storing {
-    head: Head,
-    hash: Hash,
-    appending: Appending,
+/// A commit as it was found in the log.
+enum Found {
+    /// The very bytes that this node has sealed and sent.
+    Own(Arc<Commit>),
+    /// Whatever a record says.
+    Foreign(Arc<Commit>),
 }
 
 impl Follower {
@@ -107,11 +111,11 @@ impl Follower {
     pub fn new(
         config: &ClientConfig,
         topics: [String; 2],
-        local: Arc<SqliteJournal>,
+        local: Arc<Local>,
         writing: Writing,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, JournalError> {
-        let Note { read: next, unfinished } = noted(&local, &topics[0])?;
+        let Note { read: next, unfinished } = noted(&local.stored, &topics[0])?;
         let consumer: BaseConsumer = config
             .clone()
             .set("group.id", "none: what is read is noted in the local journal")
@@ -134,7 +138,7 @@ impl Follower {
         progress.send_modify(|it| {
             (it.read, it.epoch, it.unfinished) = (next, head.epoch, unfinished);
         });
-        let (storing, early) = (VecDeque::new(), VecDeque::new());
+        let (storing, early) = (Storing::new(Arc::clone(&local)), VecDeque::new());
         Ok(Self {
             consumer,
             topics,
@@ -145,6 +149,7 @@ impl Follower {
             next,
             unfinished,
             storing,
+            taken: Vec::new(),
             early,
             pauses: false,
             unnoted: 0,
@@ -162,15 +167,25 @@ impl Follower {
                 return;
             }
         }
-        if self.settle().is_ok() {
-            self.note();
+        self.storing.give();
+        self.note();
+        if let Err(error) = self.storing.settle() {
+            tracing::warn!(%error, "what was read last is not stored, and is read again");
         }
     }
 
     fn step(&mut self) -> Result<(), JournalError> {
-        let wait = if self.storing.is_empty() { WAIT } else { Duration::ZERO };
-        let read = match self.consumer.poll(wait) {
-            Some(Ok(message)) => Some(Read::of(&message, &self.topics)?),
+        let wait = self.storing.room(WAIT);
+        let mut message = self.consumer.poll(Duration::ZERO);
+        if message.is_none() || self.taken.len() >= TAKEN_MAX {
+            self.writing.acknowledge(&mut self.taken);
+        }
+        if message.is_none() {
+            self.told();
+            message = self.consumer.poll(wait);
+        }
+        let read = match message {
+            Some(Ok(message)) => Some(Read::of(&message, &self.topics, &self.writing)?),
             Some(Err(error)) => {
                 passing(error)?;
                 None
@@ -186,12 +201,9 @@ impl Follower {
                 if !self.early.is_empty() {
                     self.pass_over()?;
                 }
-                if self.storing.len() >= STORING_MAX {
-                    self.settle()?;
-                }
             }
             Some(Read::Key { id, bytes, offset }) => {
-                self.settle()?;
+                self.storing.give();
                 if id == COPY {
                     self.unfinished = bytes.as_deref() == Some(UNFINISHED);
                 } else {
@@ -199,12 +211,13 @@ impl Follower {
                 }
                 self.next.keys = offset + 1;
                 self.take_early()?;
-                self.settle()?; // What waited for it is read when it is stored.
             }
-            None => {
-                self.pass_over()?;
-                self.settle()?;
-            }
+            None => self.pass_over()?,
+        }
+        self.storing.look()?;
+        if self.unnoted >= NOTE_EVERY {
+            self.told();
+            self.note();
         }
         Ok(())
     }
@@ -248,53 +261,42 @@ impl Follower {
         Ok(())
     }
 
-    fn judge(&mut self, commit: Commit) -> Result<(), JournalError> {
-        if commit.number <= self.head.number {
-            self.settle()?; // So that the local journal knows them all.
-        }
+    fn judge(&mut self, found: Found) -> Result<(), JournalError> {
         let local = &self.local;
         let hash_at = |number| Ok(local.head_at(number)?.map(|it| it.hash));
-        let verdict = judge::<JournalError>(&commit, &self.head, hash_at)?;
+        let verdict = match &found {
+            Found::Own(commit) => judge::<JournalError>(commit, &self.head, hash_at, follows)?,
+            Found::Foreign(commit) => judge(commit, &self.head, hash_at, Commit::continues)?,
+        };
+        let (Found::Own(commit) | Found::Foreign(commit)) = found;
         let (number, epoch, hash) = (commit.number, commit.epoch, commit.hash);
         match verdict {
             // Whoever copies a journal may send what another sent before it.
-            Verdict::Known => self.writing.taken(&commit.head(), hash),
+            Verdict::Known => self.taken.push(commit.head()),
             Verdict::Fenced => {
                 tracing::warn!(%number, %epoch, "a commit came too late and does not count");
                 self.progress.send_modify(|it| {
                     it.fenced += 1;
                     it.epoch = it.epoch.max(epoch);
                 });
+                self.writing.acknowledge(&mut self.taken);
                 self.writing.lost(number, hash, self.head.epoch);
             }
             Verdict::Taken => {
                 self.head = commit.head();
-                let appending = self.local.append(Arc::new(commit), Vec::new());
-                self.storing.push_back(Storing { head: self.head, hash, appending });
+                self.taken.push(self.head);
+                self.storing.take(commit)?;
                 self.unnoted += 1;
             }
         }
         Ok(())
     }
 
-    /// Waits until everything taken is stored, and tells so.
-    fn settle(&mut self) -> Result<(), JournalError> {
-        let some = !self.storing.is_empty();
-        while let Some(Storing { head, hash, appending }) = self.storing.pop_front() {
-            let ended = || JournalError::Closed("the local journal has ended".into());
-            appending.blocking_recv().map_err(|_| ended())??;
-            self.writing.taken(&head, hash);
-        }
-        if self.unnoted >= NOTE_EVERY {
-            self.note();
-        }
-        if some || self.progress.borrow().read != self.next {
-            self.told();
-        }
-        Ok(())
-    }
-
+    /// Tells how far it is.
     fn told(&self) {
+        if self.progress.borrow().read == self.next {
+            return;
+        }
         let (read, epoch, none_waits) = (self.next, self.head.epoch, self.early.is_empty());
         let unfinished = self.unfinished;
         self.progress.send_modify(|it| {
@@ -310,16 +312,17 @@ impl Follower {
     /// is read again.
     fn note(&mut self) {
         if self.early.is_empty() {
+            self.storing.give();
             let note = Note { read: self.next, unfinished: self.unfinished };
-            let _ = self.local.note(note.to_text()); // A journal that has failed says so when it appends.
+            let _ = self.local.stored.note(note.to_text()); // A journal that has failed says so when it appends.
             self.unnoted = 0;
         }
     }
 
     fn put_key(&self, id: String, bytes: Option<Vec<u8>>) -> Result<(), JournalError> {
         match bytes {
-            Some(bytes) => self.local.ensure_key(WrappedKey { id, bytes }).map(drop),
-            None => self.local.destroy_key(&id),
+            Some(bytes) => self.local.stored.ensure_key(WrappedKey { id, bytes }).map(drop),
+            None => self.local.stored.destroy_key(&id),
         }
     }
 }
@@ -351,12 +354,16 @@ fn noted(local: &SqliteJournal, topic: &str) -> Result<Note, JournalError> {
 
 /// A record, read.
 enum Read {
-    Commit { commit: Commit, offset: i64, keys: i64 },
+    Commit { commit: Found, offset: i64, keys: i64 },
     Key { id: String, bytes: Option<Vec<u8>>, offset: i64 },
 }
 
 impl Read {
-    fn of(message: &BorrowedMessage<'_>, topics: &[String; 2]) -> Result<Self, JournalError> {
+    fn of(
+        message: &BorrowedMessage<'_>,
+        topics: &[String; 2],
+        writing: &Writing,
+    ) -> Result<Self, JournalError> {
         let offset = message.offset();
         let bad = |reason: String| JournalError::Kafka {
             doing: format!("the record at offset {offset} of {} cannot be read", message.topic()),
@@ -371,7 +378,11 @@ impl Read {
             let header = all.iter().find(|header| header.key == KEYS_HEADER)?;
             std::str::from_utf8(header.value?).ok()?.parse().ok()
         });
-        let commit = record::decode(message.payload().unwrap_or_default()).map_err(bad)?;
+        let bytes = message.payload().unwrap_or_default();
+        let commit = match writing.sent(bytes) {
+            Some(own) => Found::Own(own),
+            None => Found::Foreign(Arc::new(record::decode(bytes).map_err(bad)?)),
+        };
         Ok(Self::Commit { commit, offset, keys: keys.unwrap_or(0) })
     }
 }

@@ -28,17 +28,23 @@ struct Place {
     events: Vec<usize>,
 }
 
+impl Place {
+    fn of(commit: &Commit) -> Self {
+        Self {
+            format: FORMAT,
+            number: commit.number,
+            epoch: commit.epoch,
+            prev_hash: commit.prev_hash,
+            first_position: commit.first_position,
+            hash: commit.hash,
+            events: commit.decisions.iter().map(|decision| decision.events.len()).collect(),
+        }
+    }
+}
+
 /// The bytes of a commit's record.
 pub fn encode(commit: &Commit) -> Vec<u8> {
-    let place = Place {
-        format: FORMAT,
-        number: commit.number,
-        epoch: commit.epoch,
-        prev_hash: commit.prev_hash,
-        first_position: commit.first_position,
-        hash: commit.hash,
-        events: commit.decisions.iter().map(|decision| decision.events.len()).collect(),
-    };
+    let place = Place::of(commit);
     let size: usize = commit.decisions.iter().map(RecordedDecision::bytes).sum();
     let mut bytes = Vec::with_capacity(size + 4 * commit.decisions.len() + 512);
     serde_json::to_writer(&mut bytes, &place).expect("numbers and digests are written");
@@ -49,6 +55,20 @@ pub fn encode(commit: &Commit) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Whether these are the bytes of a commit's record.
+pub fn is_of(bytes: &[u8], commit: &Commit) -> bool {
+    let place = serde_json::to_vec(&Place::of(commit)).expect("numbers and digests are written");
+    let Some(mut rest) = bytes.strip_prefix(&place[..]) else { return false };
+    for decision in &commit.decisions {
+        for line in std::iter::once(&decision.header).chain(&decision.events) {
+            let next = rest.strip_prefix(b"\n").and_then(|it| it.strip_prefix(line.as_bytes()));
+            let Some(next) = next else { return false };
+            rest = next;
+        }
+    }
+    rest.is_empty()
 }
 
 /// The commit that a record holds. Whether it is what it says, and continues anything, is for
@@ -105,6 +125,7 @@ mod tests {
         let commit = commit();
         let bytes = encode(&commit);
         assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 5);
+        assert!(is_of(&bytes, &commit));
         assert_eq!(decode(&bytes), Ok(commit));
     }
 
@@ -131,9 +152,12 @@ mod tests {
         let bytes = encode(&commit());
         let whole = decode(&bytes).unwrap();
         assert_eq!(whole.continues(&Head::default()), Ok(()));
+        assert!(!is_of(&[&bytes[..], b"\n"].concat(), &whole));
         for at in 0..bytes.len() {
+            assert!(!is_of(&bytes[..at], &whole), "{at} bytes");
             let mut changed = bytes.clone();
             changed[at] ^= 1;
+            assert!(!is_of(&changed, &whole), "byte {at}");
             let Ok(read) = decode(&changed) else { continue };
             assert!(read.continues(&Head::default()).is_err(), "byte {at}");
         }

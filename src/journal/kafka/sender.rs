@@ -3,12 +3,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
 
-use events::{Commit, CommitNumber, Epoch, Hash, WrappedKey};
+use events::{Commit, CommitNumber, Epoch, Hash, Head, WrappedKey};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _,
     message::{DeliveryResult, Header, OwnedHeaders},
@@ -30,11 +34,14 @@ const KEY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Sender(Arc<Shared>);
 
 struct Shared {
+    line: Arc<Mutex<Line>>,
     orders: mpsc::Sender<Order>,
+    /// How many orders are not carried out yet.
+    ordered: Arc<AtomicUsize>,
     waits: Waits,
 }
 
-/// What the sender's thread is asked to do. It alone waits for brokers.
+/// What the sender's thread is asked to do: what waits for brokers, and what comes behind that.
 enum Order {
     Commit { commit: Arc<Commit>, wrapped: Vec<WrappedKey> },
     Keys { keys: Vec<Key>, answer: mpsc::SyncSender<Result<Option<i64>, JournalError>> },
@@ -55,8 +62,7 @@ struct Waiting {
 }
 
 struct Wait {
-    number: CommitNumber,
-    hash: Hash,
+    commit: Arc<Commit>,
     delivered: bool,
     taken: bool,
     answer: oneshot::Sender<Result<(), JournalError>>,
@@ -117,33 +123,43 @@ impl Sender {
             .create_with_context(waits.clone())
             .map_err(kafka("cannot make a producer"))?;
         let (journal, keys) = (journal.to_owned(), keys.to_owned());
-        let line = Line { producer, journal, keys, after };
+        let line = Arc::new(Mutex::new(Line { producer, journal, keys, after }));
         let (orders, queue) = mpsc::channel();
-        let failed = waits.clone();
-        thread::Builder::new()
-            .name("journal sender".into())
-            .spawn(move || line.run(&queue, &failed))
-            .map_err(|source| JournalError::Io {
-                doing: "cannot start the journal's sender".into(),
-                source,
-            })?;
-        Ok(Self(Arc::new(Shared { orders, waits })))
+        let ordered = Arc::new(AtomicUsize::new(0));
+        let run = {
+            let (line, ordered, waits) = (Arc::clone(&line), Arc::clone(&ordered), waits.clone());
+            move || run(&line, &queue, &ordered, &waits)
+        };
+        thread::Builder::new().name("journal sender".into()).spawn(run).map_err(|source| {
+            JournalError::Io { doing: "cannot start the journal's sender".into(), source }
+        })?;
+        Ok(Self(Arc::new(Shared { line, orders, ordered, waits })))
     }
 
     /// Sends a commit behind those sent before, and before it the keys that it uses first. Does not
     /// block.
     pub fn append(&self, commit: Arc<Commit>, wrapped: Vec<WrappedKey>) -> Appending {
         let (answer, appending) = oneshot::channel();
-        let (number, hash) = (commit.number, commit.hash);
-        let mut waiting = locked(&self.0.waits.0);
-        match waiting.failed.clone() {
-            Some(failure) => drop(answer.send(Err(failure.into()))),
+        let Shared { line, orders, ordered, waits } = &*self.0;
+        // Where nothing is before it, and it waits for nothing, no other thread need be woken.
+        let free = wrapped.is_empty() && ordered.load(Ordering::Acquire) == 0;
+        let line = free.then(|| line.try_lock().ok()).flatten();
+        {
+            let mut waiting = locked(&waits.0);
+            if let Some(failure) = waiting.failed.clone() {
+                let _ = answer.send(Err(failure.into())); // Whoever asked may have gone away.
+                return appending;
+            }
+            let sent = Arc::clone(&commit);
+            let wait = Wait { commit: sent, delivered: false, taken: false, answer };
+            waiting.commits.push_back(wait);
+        }
+        match line {
+            Some(mut line) => line.send(&commit, waits),
             None => {
-                let wait = Wait { number, hash, delivered: false, taken: false, answer };
-                waiting.commits.push_back(wait);
-                let order = Order::Commit { commit, wrapped };
-                if self.0.orders.send(order).is_err() {
-                    waiting.fail(Failure::Other("the journal's sender has ended".into()));
+                ordered.fetch_add(1, Ordering::AcqRel);
+                if orders.send(Order::Commit { commit, wrapped }).is_err() {
+                    waits.fail(sender_ended());
                 }
             }
         }
@@ -154,29 +170,37 @@ impl Sender {
     /// offset after the last of them, nothing where there is none. Blocks.
     pub fn put_keys(&self, keys: Vec<Key>) -> Result<Option<i64>, JournalError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let ended = || JournalError::Closed("the journal's sender has ended".into());
-        self.0.orders.send(Order::Keys { keys, answer }).map_err(|_| ended())?;
-        answered.recv().unwrap_or_else(|_| Err(ended()))
+        self.0.ordered.fetch_add(1, Ordering::AcqRel);
+        self.0.orders.send(Order::Keys { keys, answer }).map_err(|_| sender_ended())?;
+        answered.recv().unwrap_or_else(|_| Err(sender_ended().into()))
     }
 
-    /// The follower has stored a commit that the log has in this place.
-    pub fn taken(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
+    /// The oldest commit that the follower has not taken.
+    pub fn next(&self) -> Option<Arc<Commit>> {
+        let waiting = locked(&self.0.waits.0);
+        let next = waiting.commits.iter().find(|wait| !wait.taken);
+        next.map(|wait| Arc::clone(&wait.commit))
+    }
+
+    /// The follower has taken commits, which the log has in their places.
+    pub fn taken(&self, heads: &[Head]) {
         let mut waiting = locked(&self.0.waits.0);
-        let Some(wait) = waiting.commits.iter_mut().find(|wait| wait.number == number) else {
-            return;
-        };
-        if wait.hash == hash {
-            wait.taken = true;
-            waiting.answer();
-        } else {
-            waiting.fail(Failure::Fenced { number, epoch });
+        for Head { number, epoch, hash, .. } in heads.iter().copied() {
+            let Some(wait) = waiting.find(number) else { continue };
+            if wait.commit.hash == hash {
+                wait.taken = true;
+            } else {
+                waiting.answer();
+                waiting.fail(Failure::Fenced { number, epoch });
+            }
         }
+        waiting.answer();
     }
 
     /// The follower has read a commit that came too late.
     pub fn lost(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
         let mut waiting = locked(&self.0.waits.0);
-        if waiting.commits.iter().any(|wait| wait.hash == hash) {
+        if waiting.commits.iter().any(|wait| wait.commit.hash == hash) {
             waiting.fail(Failure::Fenced { number, epoch });
         }
     }
@@ -202,30 +226,46 @@ struct Line {
     after: i64,
 }
 
-impl Line {
-    /// Sends what is asked for, in order, until nobody asks any more; then forgets what is not sent.
-    fn run(mut self, queue: &mpsc::Receiver<Order>, waits: &Waits) {
-        while let Ok(order) = queue.recv() {
-            match order {
-                Order::Commit { commit, wrapped } => {
-                    // What failed before leaves no place for those behind it.
-                    if !waits.have_failed()
-                        && let Err(error) = self.commit(&commit, &wrapped)
-                    {
-                        waits.fail(Failure::Other(error.to_string()));
-                    }
-                }
-                Order::Keys { keys, answer } => {
-                    // Whoever asked may have gone away.
-                    let _ = answer.send(self.keys(keys));
-                }
+/// Does what is asked for, in order, until nobody asks any more; then forgets what is not sent.
+fn run(line: &Mutex<Line>, queue: &mpsc::Receiver<Order>, ordered: &AtomicUsize, waits: &Waits) {
+    while let Ok(order) = queue.recv() {
+        let mut line = locked(line);
+        match order {
+            Order::Commit { .. } if waits.have_failed() => {}
+            Order::Commit { commit, wrapped } => match line.put_wrapped(&wrapped) {
+                Ok(()) => line.send(&commit, waits),
+                Err(error) => waits.fail(Failure::Other(error.to_string())),
+            },
+            Order::Keys { keys, answer } => {
+                // Whoever asked may have gone away.
+                let _ = answer.send(line.keys(keys));
             }
         }
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+        ordered.fetch_sub(1, Ordering::AcqRel);
+    }
+    locked(line).producer.purge(PurgeConfig::default().queue().inflight());
+}
+
+fn sender_ended() -> Failure {
+    Failure::Other("the journal's sender has ended".into())
+}
+
+impl Line {
+    /// Sends a commit, and does not wait. What failed before leaves no place for those behind it.
+    fn send(&mut self, commit: &Commit, waits: &Waits) {
+        if !waits.have_failed()
+            && let Err(error) = self.commit(commit)
+        {
+            waits.fail(Failure::Other(error.to_string()));
+        }
     }
 
-    fn commit(&mut self, commit: &Commit, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
-        self.keys(wrapped.iter().map(|key| (key.id.clone(), Some(key.bytes.clone()))).collect())?;
+    fn put_wrapped(&mut self, wrapped: &[WrappedKey]) -> Result<(), JournalError> {
+        let keys = wrapped.iter().map(|key| (key.id.clone(), Some(key.bytes.clone())));
+        self.keys(keys.collect()).map(drop)
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
         let (value, after) = (record::encode(commit), self.after.to_string());
         let sent = Box::new(Sent::Commit(commit.number));
         let record: BaseRecord<'_, (), _, _> = BaseRecord::with_opaque_to(&self.journal, sent)
@@ -269,7 +309,7 @@ impl Waits {
 
     fn change(&self, number: CommitNumber, change: impl FnOnce(&mut Wait)) {
         let mut waiting = locked(&self.0);
-        if let Some(wait) = waiting.commits.iter_mut().find(|wait| wait.number == number) {
+        if let Some(wait) = waiting.find(number) {
             change(wait);
         }
         waiting.answer();
@@ -281,6 +321,10 @@ impl Waits {
 }
 
 impl Waiting {
+    fn find(&mut self, number: CommitNumber) -> Option<&mut Wait> {
+        self.commits.iter_mut().find(|wait| wait.commit.number == number)
+    }
+
     /// Answers the oldest, as far as all is well with them.
     fn answer(&mut self) {
         while self.commits.front().is_some_and(|wait| wait.delivered && wait.taken) {

@@ -23,6 +23,8 @@ use crate::journal::{Indexed, JournalError, follows};
 pub enum Order {
     /// Append a commit.
     Append(Append),
+    /// Append commits that continue each other, in one transaction.
+    Together { commits: Vec<Arc<Commit>>, answer: oneshot::Sender<Result<(), JournalError>> },
     /// Store a key unless there is one.
     EnsureKey { key: WrappedKey, answer: mpsc::SyncSender<Result<WrappedKey, JournalError>> },
     /// Store keys, all or none.
@@ -107,7 +109,9 @@ impl Writer {
                         Err(_) => break,
                     }
                 }
-                let result = self.unless_failed(|writer| writer.append(&together));
+                let result = self.unless_failed(|writer| {
+                    writer.append(together.iter().map(|it| (&*it.commit, &it.keys[..])))
+                });
                 let mut answers = together.into_iter().map(|it| it.answer);
                 let first = answers.next();
                 for answer in answers {
@@ -119,6 +123,11 @@ impl Writer {
                 }
                 let _ = first.map(|answer| answer.send(result));
                 return other;
+            }
+            Order::Together { commits, answer } => {
+                let _ = answer.send(self.unless_failed(|writer| {
+                    writer.append(commits.iter().map(|commit| (&**commit, &[][..])))
+                }));
             }
             Order::EnsureKey { key, answer } => {
                 let _ = answer.send(self.unless_failed(|writer| writer.ensure_key(key)));
@@ -162,7 +171,10 @@ impl Writer {
     }
 
     /// Writes commits that continue each other in one transaction.
-    fn append(&mut self, together: &[Append]) -> Result<(), JournalError> {
+    fn append<'a>(
+        &mut self,
+        together: impl Iterator<Item = (&'a Commit, &'a [WrappedKey])>,
+    ) -> Result<(), JournalError> {
         let before = *self.head.borrow();
         let (mut head, mut size, path) = (before, 0, &self.path);
         let doing = || {
@@ -173,7 +185,7 @@ impl Writer {
             .conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(sqlite(doing))?;
-        for Append { commit, keys, .. } in together {
+        for (commit, keys) in together {
             follows(commit, &head)?;
             for key in keys {
                 insert_key(&transaction, key, doing)?;
