@@ -362,7 +362,7 @@ async fn commits_that_wait_for_a_key_are_taken_in_their_order() {
     }
     let late = Node::open(&prefix).await;
     for node in [&node, &late] {
-        let error = node.block(|it| it.catch_up(Duration::from_millis(500))).await.unwrap_err();
+        let error = node.block(|it| it.catch_up(Duration::from_secs(2))).await.unwrap_err();
         assert!(error.to_string().contains("not reached yet"), "{error}");
         assert_eq!(node.commits().await, []);
     }
