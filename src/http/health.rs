@@ -12,7 +12,8 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200 when commands are taken and every view follows; 503 with the reason otherwise.
+/// 200 when this process serves and every view follows, whichever node takes commands at the moment;
+/// 503 with the reason otherwise.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let state = app.engine.state().borrow().clone();
     let views = app.views.status();

@@ -130,7 +130,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
     };
     let standby = follow.catch_up(standby).await?;
 
-    // Only who is ready may have a turn.
+    // Only who has followed to the end stands.
     let election = Election::stand(
         &site.client(),
         &site.prefix,
