@@ -52,6 +52,7 @@ pub async fn finish(nodes: Nodes, mut customers: Vec<Customer>, reader: Reader) 
     }
     let last = nodes.client(nodes.running()[0]).patient(PATIENCE);
     customers = each(customers, &last, Customer::repeat_everything).await;
+    nodes.everything_is_published().await;
     let Nodes { site, nodes } = nodes;
     let mut heads = Vec::new();
     for (node, process) in nodes.into_iter().enumerate() {

@@ -151,6 +151,21 @@ impl Nodes {
         }
     }
 
+    /// Waits until the node that writes has published everything that is recorded.
+    pub async fn everything_is_published(&self) {
+        let began = Instant::now();
+        loop {
+            let node = self.writer().await;
+            let told = self.ready(node).await.body;
+            if told["node"]["writes"] == true && told["node"]["published"] == told["node"]["commit"]
+            {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{told}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The ends of all logs.
     pub fn logs(&self) -> String {
         let logs = self.running().into_iter().map(|node| {

@@ -26,6 +26,8 @@ pub(super) fn newest(config: &ClientConfig, prefix: &str) -> Result<Position, Ka
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
+        // An end is told by a fetch that found nothing more.
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let mut newest = Position(0);
     for topic in Topic::ALL.map(|it| it.address(prefix)) {
