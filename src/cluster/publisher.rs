@@ -81,6 +81,9 @@ impl Publisher {
             .clone()
             .set("transactional.id", &id)
             .set("partitioner", "murmur2_random") // As Java's clients have it.
+            // What brokers that come and go have lost sight of is given up and tried again soon.
+            .set("transaction.timeout.ms", "10000")
+            .set("message.timeout.ms", "10000")
             .create()
             .map_err(failed("cannot make a producer"))?;
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
