@@ -34,6 +34,9 @@ mod topics;
 const EVENTS_AT_ONCE: usize = 500;
 /// How long the brokers may take for one step.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long a transaction may take, tries included, before it is left to whoever begins anew: a
+/// client whose brokers were all started again may wait for ever.
+const PUT_WITHIN: Duration = Duration::from_secs(20);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -43,6 +46,9 @@ pub enum Error {
     /// Another node publishes.
     #[error("another node publishes")]
     Fenced,
+    /// A transaction came to no end. Whoever begins anew ends it.
+    #[error("a transaction came to no end")]
+    Stuck,
     /// The brokers refused.
     #[error("{doing}: {source}")]
     Kafka {
@@ -135,7 +141,8 @@ impl Publisher {
             let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let (records, last) = read.map_err(ended)??;
-            if self.put(&records, last, ends).await? {
+            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records, last, ends)).await;
+            if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
             }
         }
