@@ -31,8 +31,8 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Does what blocks, off the async threads, until it is done or a signal says to stop; says how far
-/// it is when it takes long.
+/// Does what blocks, off the async threads, until it is done or a signal says to stop; a second signal
+/// ends the program at once. Says how far it is when it takes long.
 pub async fn until_told<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce(&mut Tell<'_>) -> Result<T, E> + Send + 'static,
 ) -> anyhow::Result<Result<T, E>> {
@@ -55,9 +55,13 @@ pub async fn until_told<T: Send + 'static, E: Send + 'static>(
     loop {
         tokio::select! {
             done = &mut working => return done.context("it panicked"),
-            _ = interrupt.recv() => stop.store(true, Ordering::Relaxed),
-            _ = terminate.recv() => stop.store(true, Ordering::Relaxed),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("docket: told to stop; told again, it ends at once");
     }
 }
 

@@ -139,7 +139,9 @@ fn a_signal_stops_it_and_nothing_is_left() {
         let kill = Command::new("kill").args(["-s", signal, &slowly.id().to_string()]).status();
         assert!(kill.unwrap().success());
         assert_eq!(slowly.wait().unwrap().code(), Some(130), "{}", said());
-        assert!(said().ends_with("docket: broken off; nothing is left of it\n"), "{}", said());
+        let ends = "docket: told to stop; told again, it ends at once\n\
+                    docket: broken off; nothing is left of it\n";
+        assert!(said().ends_with(ends), "{}", said());
         assert_eq!(names(town.path()), ["data", "errors", "town.backup", "trace"]);
     }
 }

@@ -4,6 +4,8 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -327,29 +329,43 @@ fn a_copy_that_is_cut_goes_on_where_it_was() {
     assert_eq!(records(), COMMITS, "no commit was sent twice, or one more");
 }
 
-#[test]
-fn a_copy_that_is_told_to_stop_says_how_it_goes_on() {
-    let (folder, kept) = made(|data| long(data, 4000));
-    let (words, new) = (["--from", "sqlite:data", "--to", "sqlite:new"], folder.path().join("new"));
-    let mut copying = copying(folder.path(), &words);
-    let child = copying.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    while stored(&new) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "it does not begin");
-        thread::sleep(Duration::from_millis(1));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_told_to_stop_says_how_it_goes_on() {
+    let (folder, data) = folder();
+    shop(&data).await;
+    let (kept, new) = (Kept::of(&data), folder.path().join("new"));
+    let (picture, bytes) = kept.blobs.first_key_value().unwrap();
+    // Reading this picture waits until the test writes it.
+    let picture = data.join(picture);
+    fs::remove_file(&picture).unwrap();
+    assert!(Command::new("mkfifo").arg(&picture).status().unwrap().success());
+    let words = ["--from", "sqlite:data", "--to", "sqlite:new"];
+    let told = "docket: told to stop; told again, it ends at once";
+    let goes_on = "docket: broken off; what is copied stays, and the same command goes on there";
+    for twice in [true, false] {
+        let mut copying = copying(folder.path(), &words);
+        let child = copying.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Running(child);
+        let mut is_read = read_by(&picture, &mut child.0);
+        let pid = child.0.id().to_string();
+        let interrupt =
+            || assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+        interrupt();
+        let stderr = BufReader::new(child.0.stderr.take().unwrap());
+        let mut said = stderr.lines().map(Result::unwrap);
+        assert_eq!(said.next().unwrap(), told);
+        if twice {
+            interrupt();
+            assert_eq!(said.next(), None);
+        } else {
+            is_read.write_all(bytes).unwrap();
+            drop(is_read);
+            assert_eq!(said.collect::<Vec<_>>(), [goes_on]);
+        }
+        assert_eq!(child.0.wait().unwrap().code(), Some(130));
     }
-    // It gets no further until it was told.
-    let holds_up = rusqlite::Connection::open(new.join(sqlite::FILE)).unwrap();
-    holds_up.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert!(stored(&new) < 4000, "it is too fast for this test");
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
-    holds_up.execute_batch("ROLLBACK").unwrap();
-    drop(holds_up);
-    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("what is copied stays, and the same command goes on there"), "{said}");
+    fs::remove_file(&picture).unwrap();
+    fs::write(&picture, bytes).unwrap();
     copy(folder.path(), &words);
     kept.is(&Kept::of(&new));
 }
@@ -412,6 +428,22 @@ async fn whoever_is_in_the_way_is_named_with_the_flag() {
     assert!(said.contains("dockets run there, at 127.0.0.1:8081; stop them first"), "{said}");
     assert!(*turn.borrow(), "who has the turn keeps it");
 }
+
+/// A pipe, once this program reads it.
+fn read_by(pipe: &Path, child: &mut Child) -> fs::File {
+    let begun = Instant::now();
+    loop {
+        match fs::File::options().write(true).custom_flags(O_NONBLOCK).open(pipe) {
+            Ok(file) => return file,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "nobody reads it: {error}"),
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Opening fails where it would wait otherwise; of Linux's `fcntl.h`.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// How many commits a folder's journal has, whole or not.
 fn stored(data: &Path) -> u64 {
