@@ -1,9 +1,12 @@
 //! Writes the public topics: every record that [`publish`] makes of the journal's events, once and in
 //! the journal's order.
 //!
-//! One transaction holds the records of some commits and how far that comes, as an offset of the
-//! group `<prefix>.publisher`: the number of the commit that follows. Whoever publishes next begins
-//! there, and by beginning shuts out the one before.
+//! One transaction holds the records of some commits. Whoever publishes next shuts out the one before,
+//! and goes on behind the newest record that is in the topics, which are kept for ever.
+//!
+//! Nothing else tells how far is published. An offset of a group could be committed in the same
+//! transaction, but brokers forget it after some idle days, and librdkafka 2.12 may wait for its
+//! coordinator without end once that was started again.
 //!
 //! **Invariant:** a reader of what is committed finds each record exactly once, those of one key in
 //! the order of the journal.
@@ -18,15 +21,14 @@ use std::{
 
 use events::{CloudEvent, CommitNumber, Position, Recorded, publish};
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
 };
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError, kafka::journal_topic};
+use crate::journal::{Journal, JournalError};
 
 mod topics;
 
@@ -34,9 +36,9 @@ mod topics;
 const EVENTS_AT_ONCE: usize = 500;
 /// How long the brokers may take for one step.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// How long a transaction may take, tries included, before it is left to whoever begins anew: a
-/// client whose brokers were all started again may wait for ever.
-const PUT_WITHIN: Duration = Duration::from_secs(20);
+/// How long a transaction may take, tries included, before it is left to whoever begins anew, should
+/// one of its steps ignore how long it may take.
+const PUT_WITHIN: Duration = Duration::from_secs(45);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -66,7 +68,6 @@ pub enum Error {
 pub struct Publisher {
     journal: Arc<dyn Journal>,
     producer: FutureProducer,
-    offsets: BaseConsumer,
     prefix: String,
     published: watch::Sender<CommitNumber>,
 }
@@ -93,30 +94,11 @@ impl Publisher {
             .create()
             .map_err(failed("cannot make a producer"))?;
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
-        let offsets: BaseConsumer = config
-            .clone()
-            .set("group.id", &id)
-            .set("enable.auto.commit", "false")
-            .create()
-            .map_err(failed("cannot make a consumer"))?;
-        let next = {
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition(&journal_topic(prefix), 0);
-            let known = offsets.committed_offsets(asked, ANSWER_WITHIN);
-            let known = known.map_err(failed("cannot ask how far is published"))?;
-            known.elements().first().map_or(Offset::Invalid, |it| it.offset())
-        };
-        let done = match next {
-            Offset::Offset(next) => CommitNumber(u64::try_from(next - 1).unwrap_or_default()),
-            // There never was one, or brokers have forgotten it, as they do after some idle days.
-            _ => {
-                let newest = topics::newest(config, prefix)
-                    .map_err(failed("cannot read what is published"))?;
-                commit_of(journal.as_ref(), newest)?
-            }
-        };
+        let newest =
+            topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
+        let done = commit_of(journal.as_ref(), newest)?;
         let published = watch::Sender::new(done);
-        Ok(Self { journal, producer, offsets, prefix: prefix.to_owned(), published })
+        Ok(Self { journal, producer, prefix: prefix.to_owned(), published })
     }
 
     /// The newest commit that is published, and a way to wait for the next.
@@ -141,7 +123,7 @@ impl Publisher {
             let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let (records, last) = read.map_err(ended)??;
-            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records, last, ends)).await;
+            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records, ends)).await;
             if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
             }
@@ -149,25 +131,22 @@ impl Publisher {
         Ok(())
     }
 
-    /// Puts records into the topics, all or nothing, and that it came as far as `last`. Says whether it
-    /// did, or was told to end before.
-    async fn put(
-        &self,
-        records: &[CloudEvent],
-        last: CommitNumber,
-        ends: &AtomicBool,
-    ) -> Result<bool, Error> {
-        while !ends.load(Ordering::Relaxed) {
-            match self.transact(records, last).await {
-                Ok(()) => return Ok(true),
+    /// Puts records into the topics, all or nothing. Says whether it did, or was told to end before.
+    async fn put(&self, records: &[CloudEvent], ends: &AtomicBool) -> Result<bool, Error> {
+        while !records.is_empty() {
+            if ends.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            match self.transact(records).await {
+                Ok(()) => break,
                 Err(error) => self.undo(error).await?,
             }
             tokio::time::sleep(POLL).await; // What went wrong may take a moment to pass.
         }
-        Ok(false)
+        Ok(true)
     }
 
-    async fn transact(&self, records: &[CloudEvent], last: CommitNumber) -> Result<(), KafkaError> {
+    async fn transact(&self, records: &[CloudEvent]) -> Result<(), KafkaError> {
         self.producer.begin_transaction()?;
         let sent: Result<Vec<DeliveryFuture>, _> =
             records.iter().map(|record| self.send(record)).collect();
@@ -175,16 +154,8 @@ impl Publisher {
             let lost = KafkaError::Canceled;
             sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
         }
-        let mut offsets = TopicPartitionList::new();
-        let next = Offset::Offset(i64::try_from(last.0 + 1).unwrap_or(i64::MAX));
-        offsets.add_partition_offset(&journal_topic(&self.prefix), 0, next)?;
-        let group = self.offsets.group_metadata().ok_or(KafkaError::Canceled)?;
         let producer = self.producer.clone();
-        blocking(move || {
-            producer.send_offsets_to_transaction(&offsets, &group, ANSWER_WITHIN)?;
-            producer.commit_transaction(ANSWER_WITHIN)
-        })
-        .await
+        blocking(move || producer.commit_transaction(ANSWER_WITHIN)).await
     }
 
     fn send(&self, record: &CloudEvent) -> Result<DeliveryFuture, KafkaError> {

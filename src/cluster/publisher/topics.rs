@@ -1,6 +1,9 @@
 //! What the public topics hold already, as their newest records tell.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use events::{Position, Topic, publish::PARTITIONS};
 use rdkafka::{
@@ -31,49 +34,57 @@ pub(super) fn newest(config: &ClientConfig, prefix: &str) -> Result<Position, Ka
         .create()?;
     let mut newest = Position(0);
     for topic in Topic::ALL.map(|it| it.address(prefix)) {
+        let mut left = Vec::new();
         for partition in (0i32..).take(PARTITIONS as usize) {
             let (low, high) = reader.fetch_watermarks(&topic, partition, ANSWER_WITHIN)?;
-            let mut back = BACK;
-            loop {
-                let from = low.max(high - back);
-                let found = newest_behind(&reader, &topic, partition, from, high)?;
-                newest = newest.max(found.unwrap_or_default());
-                if found.is_some() || from <= low {
-                    break;
-                }
-                back *= BACK;
-            }
+            left.push((partition, low, high));
+        }
+        let mut back = BACK;
+        while !left.is_empty() {
+            left.retain(|(_, low, high)| low < high);
+            let from =
+                |(partition, low, high): &(i32, i64, i64)| (*partition, (high - back).max(*low));
+            let found = newest_behind(&reader, &topic, left.iter().map(from))?;
+            newest = newest.max(found.values().copied().max().unwrap_or_default());
+            left.retain(|it| !found.contains_key(&it.0) && from(it).1 > it.1);
+            back = back.saturating_mul(BACK);
         }
     }
     Ok(newest)
 }
 
-/// The newest event of the records of a partition from an offset on.
+/// The newest events of the records of partitions, each from an offset on, by partition.
 fn newest_behind(
     reader: &BaseConsumer,
     topic: &str,
-    partition: i32,
-    from: i64,
-    high: i64,
-) -> Result<Option<Position>, KafkaError> {
-    if from >= high {
-        return Ok(None);
+    from: impl Iterator<Item = (i32, i64)>,
+) -> Result<BTreeMap<i32, Position>, KafkaError> {
+    let (mut list, mut left) = (TopicPartitionList::new(), BTreeSet::new());
+    for (partition, offset) in from {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        left.insert(partition);
     }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(from))?;
     reader.assign(&list)?;
-    let (mut found, until) = (None, Instant::now() + ANSWER_WITHIN);
-    while Instant::now() < until {
+    let (mut found, until) = (BTreeMap::new(), Instant::now() + ANSWER_WITHIN);
+    while !left.is_empty() {
+        if Instant::now() > until {
+            return Err(KafkaError::Canceled);
+        }
         match reader.poll(POLL) {
-            Some(Ok(record)) if record.topic() == topic && record.partition() == partition => {
-                found = found.max(position_of(&record));
+            Some(Ok(record)) if record.topic() == topic => {
+                if let Some(position) = position_of(&record) {
+                    let newest = found.entry(record.partition()).or_insert(position);
+                    *newest = position.max(*newest);
+                }
             }
-            Some(Err(KafkaError::PartitionEOF(at))) if at == partition => return Ok(found),
-            // Of a partition before, or of brokers that come back.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                left.remove(&partition);
+            }
+            // Of a topic before, or of brokers that come back.
             Some(_) | None => {}
         }
     }
-    Err(KafkaError::Canceled)
+    Ok(found)
 }
 
 /// A record's id begins with its event's position.
