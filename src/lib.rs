@@ -26,3 +26,7 @@ pub mod keys;
 pub mod node;
 pub mod operate;
 pub mod projector;
+
+#[cfg(test)]
+#[path = "../tests/support/decision.rs"]
+mod test_decision;

@@ -48,12 +48,12 @@ impl Site {
         let (sam, ann) = (shop.user("sam").await, shop.user("ann").await);
         let site = Self { shop, data, clock, folder };
         let store = json!({ "user_id": "sam", "store_id": "s" });
-        site.ok("/seller/create_store", &sam, store).await;
+        site.shop.ok("/seller/create_store", &sam, store).await;
         let book = json!({ "user_id": "sam", "store_id": "s", "book_id": "b",
             "book_info": { "id": "b", "title": "B", "price": 1 }, "stock_level": 1000 });
-        site.ok("/seller/add_book", &sam, book).await;
+        site.shop.ok("/seller/add_book", &sam, book).await;
         let funds = json!({ "user_id": "ann", "password": "pw-ann", "add_value": 100 });
-        site.ok("/buyer/add_funds", &ann, funds).await;
+        site.shop.ok("/buyer/add_funds", &ann, funds).await;
         site
     }
 
@@ -67,18 +67,12 @@ impl Site {
         site
     }
 
-    async fn ok(&self, path: &str, token: &str, body: serde_json::Value) -> serde_json::Value {
-        let answer = self.shop.post(path, token, body).await;
-        assert_eq!(answer.code, 200, "{path}: {answer:?}");
-        answer.body
-    }
-
     /// An order that has come so far.
     async fn order(&self, phase: Phase) -> OrderId {
         let body =
             json!({ "user_id": "ann", "store_id": "s", "books": [{ "id": "b", "count": 1 }] });
         let token = self.shop.login("ann").await; // The last one may have died.
-        let placed = self.ok("/buyer/new_order", &token, body).await;
+        let placed = self.shop.ok("/buyer/new_order", &token, body).await;
         let order = placed["order_id"].as_str().unwrap().parse().unwrap();
         let steps: &[Word] = match phase {
             Phase::AwaitingPayment => &[],

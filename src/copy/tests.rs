@@ -1,17 +1,19 @@
 //! Copies between journals in memory: what is kept, what is refused, what a copy that was cut leaves.
 
 use events::{
-    AccountForgotten, AccountId, Channel, CommandId, Currency, DecisionHeader, Epoch, Event,
-    EventId, ListingAdded, Millis, Money, Position, Receipt, Recorded, Sku, StockAdded, StoreId,
-    Subject, WrappedKey,
+    AccountForgotten, AccountId, Currency, Epoch, Event, ListingAdded, Money, Position, Sku,
+    StockAdded, StoreId, Subject, WrappedKey,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::{
-    MemoryJournal,
-    memory::{Fault, Gate},
+use crate::{
+    journal::{
+        MemoryJournal,
+        memory::{Fault, Gate},
+    },
+    test_decision::{deciding, recorded},
 };
 
 /// A journal in memory, and a folder of blobs.
@@ -103,25 +105,10 @@ fn listing(picture: Digest) -> Event {
     })
 }
 
+/// A decision of this event alone.
 fn decision(head: &Head, event: Event) -> RecordedDecision {
-    let command = CommandId(Uuid::new_v4());
-    let (position, recorded_at) = (Position(head.position.0 + 1), Millis(1_700_000_000_000));
-    let channel = Channel::new("test").unwrap();
     let subject = Subject::listing(&StoreId::new("corner").unwrap(), &Sku::new("tea").unwrap());
-    let id = EventId { command, n: 0 };
-    let recorded = Recorded { position, id, subject, recorded_at, channel: channel.clone(), event };
-    let header = DecisionHeader {
-        command,
-        name: "add_stock".into(),
-        actor: "system".into(),
-        channel,
-        lifecycle: None,
-        correlation: None,
-        key: None,
-        receipt: Receipt { position, recorded_at, orders: Vec::new() },
-        events: 1,
-    };
-    RecordedDecision { header: header.to_json(), events: vec![recorded.to_json()] }
+    deciding("add_stock", &recorded(Position(head.position.0 + 1), subject, event))
 }
 
 /// Epochs that begin late, and with a gap.

@@ -42,7 +42,7 @@ async fn every_backup_is_the_journal_of_one_moment() {
     open_store(&client).await;
     let mut customers = Vec::new();
     for n in 0..CUSTOMERS {
-        let random = Random(random.below(u64::MAX));
+        let random = random.fork();
         customers.push(Customer::new(&client, n, random).await);
     }
     let known: Vec<_> = customers.iter().map(Customer::account).collect();

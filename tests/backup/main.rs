@@ -26,7 +26,7 @@ use docket::{
     journal::{Journal as _, SqliteJournal},
 };
 use events::{Commit, CommitNumber, Envelope, Head, Position, Recorded};
-use support::program;
+use support::{Random, program};
 
 /// `docket` with these words, in a folder, with nothing of this shell's settings.
 fn docket(folder: &Path, words: &[&str]) -> Command {
@@ -128,25 +128,4 @@ impl Kept {
 /// Whether a part of the bytes is this.
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
-}
-
-/// SplitMix64: the same seed, the same choices.
-struct Random(u64);
-
-impl Random {
-    /// `BACKUP_SEED`, or another one each time.
-    fn seeded() -> Self {
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = std::env::var("BACKUP_SEED").map_or(now, |seed| seed.parse().unwrap());
-        println!("BACKUP_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (it ^ (it >> 31)) % bound
-    }
 }

@@ -73,12 +73,8 @@ fn build(data: &Path) {
     runtime.block_on(async {
         let shop = Shop::start(data, "queue_max = 8192", Parts::default()).await.unwrap();
         let sam = shop.user("sam").await;
-        let ok = async |path: &str, token: &str, body| {
-            let answer = shop.post(path, token, body).await;
-            assert_eq!(answer.code, 200, "{answer:?}");
-            answer.body
-        };
-        ok("/seller/create_store", &sam, json!({ "user_id": "sam", "store_id": "corner" })).await;
+        shop.ok("/seller/create_store", &sam, json!({ "user_id": "sam", "store_id": "corner" }))
+            .await;
         let pictures = PICTURES.map(|bytes| STANDARD.encode(bytes));
         for (id, pictures) in [("b1", &pictures[..]), ("b2", &pictures[..1])] {
             let info =
@@ -86,7 +82,7 @@ fn build(data: &Path) {
             let book = json!({
                 "user_id": "sam", "store_id": "corner", "stock_level": 100, "book_info": info,
             });
-            ok("/seller/add_book", &sam, book).await;
+            shop.ok("/seller/add_book", &sam, book).await;
         }
         let body = json!({ "channel": "bookstore", "login": "eve", "password": "pw-eve" });
         let answer = shop.post_with("/v1/accounts", &[], body.to_string()).await;
@@ -94,14 +90,14 @@ fn build(data: &Path) {
         let eve = shop.login("eve").await;
         shop.user("ann").await; // Who owes nothing and has nothing, and may be forgotten.
         let body = json!({ "user_id": "eve", "password": "pw-eve", "add_value": 10_000 });
-        ok("/buyer/add_funds", &eve, body).await;
+        shop.ok("/buyer/add_funds", &eve, body).await;
         for n in 0..10 {
             let books = json!([{ "id": "b1", "count": 2 }, { "id": "b2", "count": 1 }]);
             let order = json!({ "user_id": "eve", "store_id": "corner", "books": books });
-            let order = ok("/buyer/new_order", &eve, order).await["order_id"].clone();
+            let order = shop.ok("/buyer/new_order", &eve, order).await["order_id"].clone();
             if n % 2 == 0 {
                 let body = json!({ "user_id": "eve", "password": "pw-eve", "order_id": order });
-                ok("/buyer/payment", &eve, body).await;
+                shop.ok("/buyer/payment", &eve, body).await;
             }
         }
         charge(&shop, account).await;

@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::{
     killed::finish,
-    load::Random,
     site::{Nodes, OPERATOR, PATIENCE, Site, get, post},
-    support::kafka::Cluster,
+    support::{Random, kafka::Cluster},
     topics::Reader,
     work::Work,
 };

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::{
     books::{balanced, views_are_the_fold},
     customer::Customer,
-    load::{Random, each},
+    load::each,
     site::{Nodes, PATIENCE, Site},
-    support::kafka::Cluster,
+    support::{Random, kafka::Cluster},
     topics::Reader,
     work::Work,
 };

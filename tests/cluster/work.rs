@@ -15,8 +15,9 @@ use tokio::{sync::RwLock, task::JoinHandle};
 
 use super::{
     customer::Customer,
-    load::{Random, customers},
+    load::customers,
     site::{Nodes, OPERATOR, PATIENCE},
+    support::Random,
 };
 
 /// Where the nodes are at the moment, and whether work goes on.
@@ -105,7 +106,7 @@ impl Work {
         let mut at_work = Vec::new();
         for (n, mut customer) in customers(random, OPERATOR).into_iter().enumerate() {
             customer.several = true;
-            let (lines, random) = (lines.clone(), Random(random.next()));
+            let (lines, random) = (lines.clone(), random.fork());
             // Of the customers of the native face one looks at every node after each step.
             let looks = n == 2;
             at_work.push(tokio::spawn(shopping(customer, lines, random, looks)));

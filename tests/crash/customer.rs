@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{
     call::{Accepted, Call, is_replay},
     face::{Face, outcome, outcome_of_newest},
-    load::Random,
     shop::{Change, SKUS, Shop, Who},
+    support::Random,
 };
 
 /// So many answers a customer remembers at most, to ask for them again: any, and the newest.

@@ -1,10 +1,8 @@
 //! Customers at work on one docket, all at the same time.
 
-use std::time::SystemTime;
-
 use docket::client::Client;
 
-use super::{customer::Customer, face::Face, shop::Shop};
+use super::{customer::Customer, face::Face, shop::Shop, support::Random};
 
 /// Each customer's channel, and the faces it speaks.
 pub const CUSTOMERS: [(&str, &[Face]); 7] = [
@@ -21,7 +19,7 @@ pub const CUSTOMERS: [(&str, &[Face]); 7] = [
 pub fn customers(random: &mut Random, operator: &str) -> Vec<Customer> {
     let customer = |(number, (channel, faces)): (usize, (&'static str, &'static [Face]))| {
         let shop = Shop::new(number, channel, operator.to_owned());
-        Customer::new(Random(random.next()), faces, shop)
+        Customer::new(random.fork(), faces, shop)
     };
     CUSTOMERS.into_iter().enumerate().map(customer).collect()
 }
@@ -66,29 +64,4 @@ where
         customers.push(acting.await.unwrap());
     }
     customers
-}
-
-/// SplitMix64: the same seed, the same choices.
-pub struct Random(pub u64);
-
-impl Random {
-    /// `CRASH_SEED`, or another one each time.
-    pub fn seeded() -> Self {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = std::env::var("CRASH_SEED").map_or(now, |seed| seed.parse().unwrap());
-        println!("CRASH_SEED={seed}");
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        it ^ (it >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }

@@ -22,8 +22,8 @@ use std::{
 
 use books::{balanced, views_are_the_fold};
 use customer::{Customer, Tally};
-use load::{Random, customers, each, working};
-use support::{Process, folder, program};
+use load::{customers, each, working};
+use support::{Process, Random, folder, program};
 
 /// How often the program is killed under load.
 const KILLS: usize = 20;

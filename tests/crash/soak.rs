@@ -5,7 +5,7 @@
 //! SOAK_SECONDS=3600 cargo test --release --test soak -- --nocapture
 //! ```
 //!
-//! It prints what it did and what it checked. `CRASH_SEED` makes the same choices again.
+//! It prints what it did and what it checked. `SEED` makes the same choices again.
 
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
@@ -26,8 +26,8 @@ use std::{
 
 use books::{balanced, views_are_the_fold};
 use customer::{Customer, Tally};
-use load::{Random, customers, each, working};
-use support::{Process, folder, program};
+use load::{customers, each, working};
+use support::{Process, Random, folder, program};
 
 /// How long it goes on where `SOAK_SECONDS` does not say: an hour.
 const SECONDS: u64 = 3600;

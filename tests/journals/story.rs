@@ -12,13 +12,13 @@ use docket::{
     node::Parts,
 };
 use events::{
-    Channel, ClusterUpgraded, CommandId, Commit, DecisionHeader, Epoch, Event, EventId, NodeName,
-    Position, Receipt, Recorded, RecordedDecision, Subject, WriterOpened,
+    Channel, ClusterUpgraded, CommandId, Commit, Epoch, Event, EventId, NodeName, Position,
+    Recorded, Subject, WriterOpened,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Hands, Shop};
+use crate::support::{Hands, Shop, decision::deciding};
 
 const BEGIN_MS: i64 = 1_800_000_000_000;
 
@@ -172,18 +172,7 @@ fn nodes(data: &Path, clock: &Hands) {
         channel: channel.clone(),
         event: Event::ClusterUpgraded(ClusterUpgraded { level: 2 }),
     };
-    let header = DecisionHeader {
-        command,
-        name: "upgrade_cluster".into(),
-        actor: "system".into(),
-        channel,
-        lifecycle: None,
-        correlation: None,
-        key: None,
-        receipt: Receipt { position, recorded_at, orders: Vec::new() },
-        events: 1,
-    };
-    let decision = RecordedDecision { header: header.to_json(), events: vec![upgraded.to_json()] };
+    let decision = deciding("upgrade_cluster", &upgraded);
     let commit = Commit::seal(&head, Epoch(2), vec![decision]);
     journal.append(Arc::new(commit), Vec::new()).blocking_recv().unwrap().unwrap();
 }

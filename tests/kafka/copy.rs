@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use super::{
     client::PATIENCE,
     journal::commit,
-    support::{Shop, folder, kafka, program},
+    support::{Random, Shop, folder, kafka, program},
 };
 
 /// `docket journal copy` with these words, in a folder, with nothing of this shell's settings.
@@ -134,24 +134,19 @@ fn long(data: &Path, commits: u64) {
 async fn shop(data: &Path) -> Value {
     let shop = Shop::start(data, "", Parts::default()).await.unwrap();
     let sam = shop.user("sam").await;
-    let ok = async |path: &str, token: &str, body| {
-        let answer = shop.post(path, token, body).await;
-        assert_eq!(answer.code, 200, "{answer:?}");
-        answer.body
-    };
-    ok("/seller/create_store", &sam, json!({ "user_id": "sam", "store_id": "corner" })).await;
+    shop.ok("/seller/create_store", &sam, json!({ "user_id": "sam", "store_id": "corner" })).await;
     let pictures = ["the front of the ledger", "its back"].map(|it| STANDARD.encode(it));
     let info = json!({ "id": "b1", "title": "The Ledger", "price": 25, "pictures": pictures });
     let book = json!({
         "user_id": "sam", "store_id": "corner", "stock_level": 100, "book_info": info,
     });
-    ok("/seller/add_book", &sam, book).await;
+    shop.ok("/seller/add_book", &sam, book).await;
     let eve = shop.user("eve").await;
     let funds = json!({ "user_id": "eve", "password": "pw-eve", "add_value": 10_000 });
-    ok("/buyer/add_funds", &eve, funds).await;
+    shop.ok("/buyer/add_funds", &eve, funds).await;
     let books = json!([{ "id": "b1", "count": 2 }]);
     let order = json!({ "user_id": "eve", "store_id": "corner", "books": books });
-    let order = ok("/buyer/new_order", &eve, order).await["order_id"].clone();
+    let order = shop.ok("/buyer/new_order", &eve, order).await["order_id"].clone();
     let body = json!({ "login": "zaphod", "password": "a long password" });
     let answer = shop.post_with("/v1/accounts", &[], body.to_string()).await;
     let account = answer.body["account"].as_str().unwrap().to_owned();
@@ -478,26 +473,5 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill(); // It has ended already, mostly.
         let _ = self.0.wait();
-    }
-}
-
-/// SplitMix64: the same seed, the same choices.
-struct Random(u64);
-
-impl Random {
-    /// `COPY_SEED`, or another one each time.
-    fn seeded() -> Self {
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-        let seed = std::env::var("COPY_SEED").map_or(now, |seed| seed.parse().unwrap());
-        println!("COPY_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (it ^ (it >> 31)) % bound
     }
 }

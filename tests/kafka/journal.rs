@@ -10,11 +10,7 @@ use docket::{
         sqlite,
     },
 };
-use events::{
-    Channel, CommandId, Commit, CommitNumber, DecisionHeader, Epoch, Event, EventId, Head, Millis,
-    NodeName, Position, Receipt, Recorded, RecordedDecision, Sku, StockAdded, StoreId, Subject,
-    WrappedKey, WriterOpened,
-};
+use events::{Commit, CommitNumber, Epoch, Head, NodeName, Position, WrappedKey, WriterOpened};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, ResourceSpecifier},
@@ -24,11 +20,13 @@ use rdkafka::{
     producer::{FutureRecord, Producer as _},
 };
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use super::{
     client::{PATIENCE, admin, writer},
-    support::kafka::{self, Cluster},
+    support::{
+        decision::adding,
+        kafka::{self, Cluster},
+    },
 };
 
 /// One node's journal, and the folder of its copy.
@@ -134,34 +132,11 @@ async fn newest_of(topic: String, key: &'static str) -> Vec<u8> {
 /// A commit with so many decisions, of one event each.
 pub fn commit(head: &Head, epoch: u64, decisions: u64) -> Commit {
     let first = head.position.0 + 1;
-    Commit::seal(head, Epoch(epoch), (first..first + decisions).map(decision).collect())
-}
-
-fn decision(position: u64) -> RecordedDecision {
-    let command = CommandId(Uuid::new_v4());
-    let (channel, store) = (Channel::new("test").unwrap(), StoreId::new("corner").unwrap());
-    let sku = Sku::new("tea").unwrap();
-    let (position, recorded_at) = (Position(position), Millis(1_700_000_000_000));
-    let recorded = Recorded {
-        position,
-        id: EventId { command, n: 0 },
-        subject: Subject::listing(&store, &sku),
-        recorded_at,
-        channel: channel.clone(),
-        event: Event::StockAdded(StockAdded { store, sku, quantity: 1 }),
-    };
-    let header = DecisionHeader {
-        command,
-        name: "add_stock".into(),
-        actor: "system".into(),
-        channel,
-        lifecycle: None,
-        correlation: None,
-        key: None,
-        receipt: Receipt { position, recorded_at, orders: Vec::new() },
-        events: 1,
-    };
-    RecordedDecision { header: header.to_json(), events: vec![recorded.to_json()] }
+    Commit::seal(
+        head,
+        Epoch(epoch),
+        (first..first + decisions).map(|n| adding(Position(n), "tea")).collect(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

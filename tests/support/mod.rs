@@ -26,10 +26,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+pub mod decision;
 pub mod kafka;
 mod process;
+mod random;
 
 pub use process::{Ended, Process, log, program};
+pub use random::Random;
 
 /// Settings that make password hashes cheap enough for tests.
 pub const CHEAP: &str = "password_memory_kib = 8\npassword_iterations = 1\n";
@@ -104,6 +107,13 @@ impl Shop {
         self.post_with(path, &[("token", token)], body.to_string()).await
     }
 
+    /// What is answered to JSON with a token, which must be a success.
+    pub async fn ok(&self, path: &str, token: &str, body: Value) -> Value {
+        let answer = self.post(path, token, body).await;
+        assert_eq!(answer.code, 200, "{path}: {answer:?}");
+        answer.body
+    }
+
     /// Posts a body with headers; those without a value are left out.
     pub async fn post_with(
         &self,
@@ -128,9 +138,7 @@ impl Shop {
     /// Logs in and gives the token.
     pub async fn login(&self, name: &str) -> String {
         let body = json!({ "user_id": name, "password": format!("pw-{name}"), "terminal": "t" });
-        let answer = self.post("/auth/login", "", body).await;
-        assert_eq!(answer.code, 200, "{answer:?}");
-        answer.body["token"].as_str().unwrap().to_owned()
+        self.ok("/auth/login", "", body).await["token"].as_str().unwrap().to_owned()
     }
 
     /// Ends in good order.

@@ -279,14 +279,14 @@ fn unreadable(commit: &Commit, error: &serde_json::Error) -> JournalError {
 
 #[cfg(test)]
 mod tests {
-    use events::{
-        DecisionHeader, Epoch, Event, EventId, Millis, Receipt, Recorded, RecordedDecision, Sku,
-        StockAdded, StoreId,
-    };
+    use events::{Epoch, Sku, StoreId};
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::{MemoryJournal, sqlite};
+    use crate::{
+        journal::{MemoryJournal, sqlite},
+        test_decision::adding,
+    };
 
     fn local(folder: &std::path::Path, options: sqlite::Options) -> (Arc<Local>, Storing) {
         let local = Arc::new(Local::new(SqliteJournal::open(folder, options).unwrap()));
@@ -296,38 +296,13 @@ mod tests {
     /// A commit with so many decisions, each about one of two things.
     fn commit(head: &Head, decisions: u64) -> Arc<Commit> {
         let first = head.position.0 + 1;
-        let decisions = (first..first + decisions).map(|n| decision(Position(n))).collect();
+        let decisions =
+            (first..first + decisions).map(|n| adding(Position(n), thing(n % 2))).collect();
         Arc::new(Commit::seal(head, Epoch(1), decisions))
     }
 
-    fn decision(position: Position) -> RecordedDecision {
-        let command = CommandId(Uuid::new_v4());
-        let (channel, recorded_at) = (Channel::new("test").unwrap(), Millis(1_700_000_000_000));
-        let (store, sku) = (StoreId::new("corner").unwrap(), thing(position.0 % 2));
-        let recorded = Recorded {
-            position,
-            id: EventId { command, n: 0 },
-            subject: Subject::listing(&store, &sku),
-            recorded_at,
-            channel: channel.clone(),
-            event: Event::StockAdded(StockAdded { store, sku, quantity: 1 }),
-        };
-        let header = DecisionHeader {
-            command,
-            name: "add_stock".into(),
-            actor: "system".into(),
-            channel,
-            lifecycle: None,
-            correlation: None,
-            key: None,
-            receipt: Receipt { position, recorded_at, orders: Vec::new() },
-            events: 1,
-        };
-        RecordedDecision { header: header.to_json(), events: vec![recorded.to_json()] }
-    }
-
-    fn thing(n: u64) -> Sku {
-        Sku::new(["tea", "cup"][n as usize]).unwrap()
+    fn thing(n: u64) -> &'static str {
+        ["tea", "cup"][n as usize]
     }
 
     /// Whatever is asked is answered as a journal answers that has stored it all.
@@ -343,7 +318,8 @@ mod tests {
         }
         let channel = Channel::new("test").unwrap();
         for n in 0..2 {
-            let subject = Subject::listing(&StoreId::new("corner").unwrap(), &thing(n));
+            let subject =
+                Subject::listing(&StoreId::new("corner").unwrap(), &Sku::new(thing(n)).unwrap());
             for (after, most) in (0..=head.position.0).flat_map(|it| [(it, 1), (it, 3), (it, 99)]) {
                 let of = |journal: &dyn Fn(Position) -> Vec<Envelope>| {
                     let found = journal(Position(after)).into_iter();
