@@ -68,6 +68,9 @@ pub struct Options {
     pub tick: Duration,
     /// How far the clock may jump ahead between two ticks before deadlines stop. Default 1 h.
     pub clock_jump_max: Duration,
+    /// What the time was when it was last known from somebody else, and when that was: a clock that is
+    /// further ahead of it has jumped, too. Nothing where nobody knows.
+    pub heard: Option<(tokio::time::Instant, Millis)>,
     /// Where the time comes from.
     pub clock: Clock,
     /// Where those who follow closely find what was recorded last. Default: one that keeps nothing.
@@ -87,6 +90,7 @@ impl Default for Options {
             answer_within: Duration::from_secs(10),
             tick: Duration::from_millis(200),
             clock_jump_max: Duration::from_secs(3600),
+            heard: None,
             clock: Arc::new(|| Millis(chrono::Utc::now().timestamp_millis())),
             tail: Tail::default(),
             alone: Arc::new(|| true),

@@ -66,8 +66,15 @@ pub fn seats(
 pub struct Election {
     turn: watch::Receiver<bool>,
     lease: Lease,
-    ends: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread that keeps a seat is told.
+#[derive(Default)]
+struct Wishes {
+    ends: AtomicBool,
+    aside: AtomicBool,
 }
 
 /// Until when nobody else can have begun to write. Cheap to clone.
@@ -160,18 +167,23 @@ impl Election {
             .set("auto.offset.reset", "latest")
             .create_with_context(Turns { turn, lease: lease.clone() })?;
         consumer.subscribe(&[&topic])?;
-        let ends = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&ends);
+        let wishes = Arc::<Wishes>::default();
+        let told = Arc::clone(&wishes);
         let thread = std::thread::Builder::new()
             .name("election".into())
-            .spawn(move || attend(&Arc::new(consumer), topic, session, &ended))
+            .spawn(move || attend(&Arc::new(consumer), &topic, session, &told))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { turn: turns, lease, ends, thread: Some(thread) })
+        Ok(Self { turn: turns, lease, wishes, thread: Some(thread) })
     }
 
     /// Whether it is this node's turn to write, and a way to wait for changes.
     pub fn turn(&self) -> watch::Receiver<bool> {
         self.turn.clone()
+    }
+
+    /// Leaves the turn to another: gives up the seat, and takes it again after a session.
+    pub fn step_aside(&self) {
+        self.wishes.aside.store(true, Ordering::Relaxed);
     }
 
     /// Whether nobody else can have begun to write.
@@ -182,7 +194,7 @@ impl Election {
 
 impl Drop for Election {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.wishes.ends.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
         // Saying goodbye takes a coordinator that answers; nobody waits long for one that does not.
         let until = Instant::now() + GOODBYE_WITHIN;
@@ -195,26 +207,33 @@ impl Drop for Election {
     }
 }
 
-fn attend(
-    consumer: &Arc<BaseConsumer<Turns>>,
-    topic: String,
-    session: Duration,
-    ends: &AtomicBool,
-) {
+fn attend(consumer: &Arc<BaseConsumer<Turns>>, topic: &str, session: Duration, wishes: &Wishes) {
     let (asks, asked) = mpsc::sync_channel(1);
-    let asking = Arc::clone(consumer);
+    let (asking, asks_for) = (Arc::clone(consumer), topic.to_owned());
     // A coordinator that hangs keeps whoever asks it waiting, and must keep nobody from polling.
     let renewing = std::thread::Builder::new()
         .name("lease".into())
-        .spawn(move || renew(&asking, &topic, session, &asked));
+        .spawn(move || renew(&asking, &asks_for, session, &asked));
     if let Err(error) = renewing {
         tracing::error!(%error, "no lease can be renewed: this node cannot write");
     }
     let mut last: Option<Instant> = None;
     let mut silence = Silence::default();
-    while !ends.load(Ordering::Relaxed) {
+    let mut aside: Option<Instant> = None;
+    while !wishes.ends.load(Ordering::Relaxed) {
         if let Some(Err(error)) = consumer.poll(POLL) {
             silence.heard(&error);
+        }
+        if wishes.aside.swap(false, Ordering::Relaxed) {
+            consumer.context().over();
+            consumer.unsubscribe();
+            aside = Some(Instant::now());
+        }
+        if aside.is_some_and(|since| since.elapsed() >= session) {
+            match consumer.subscribe(&[topic]) {
+                Ok(()) => aside = None,
+                Err(error) => silence.heard(&error),
+            }
         }
         let due = last.is_none_or(|since| since.elapsed() >= session / 8);
         if *consumer.context().turn.borrow() && due && asks.try_send(()).is_ok() {

@@ -33,7 +33,7 @@ impl Deadlines {
         let jump_max_ms = i64::try_from(options.clock_jump_max.as_millis()).unwrap_or(i64::MAX);
         Self {
             jump_max_ms,
-            believed: None,
+            believed: options.heard,
             stopped: false,
             put_off: HashMap::new(),
             meters: DeadlineMeters::new(),

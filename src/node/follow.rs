@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use events::{AccountId, Event, Position, Recorded, WriterOpened};
-use tokio::sync::watch;
+use events::{AccountId, Event, Millis, Position, Recorded, WriterOpened};
+use tokio::{sync::watch, time::Instant};
 
 use super::{Error, blocking};
 use crate::{
@@ -28,6 +28,11 @@ pub(super) struct Follow {
     pub(super) opened: watch::Sender<Option<WriterOpened>>,
     /// How far the table of credentials has come.
     pub(super) followed: watch::Sender<Position>,
+    /// When this node last took in what another one had recorded just before, and what time it was
+    /// recorded at.
+    pub(super) heard: Option<(Instant, Millis)>,
+    /// Whether what is taken in from now on was recorded just before.
+    pub(super) looks_on: bool,
     /// Whose keys are to be destroyed, if they are still there.
     pub(super) forgotten: Vec<AccountId>,
 }
@@ -36,6 +41,7 @@ pub(super) struct Follow {
 struct News {
     /// What was known before.
     after: Position,
+    newest: Option<Millis>,
     opened: Option<WriterOpened>,
     forgotten: Vec<AccountId>,
 }
@@ -45,6 +51,7 @@ impl News {
         if recorded.position <= self.after {
             return;
         }
+        self.newest = Some(recorded.recorded_at);
         match &recorded.event {
             Event::WriterOpened(it) => self.opened = Some(it.clone()),
             Event::AccountForgotten(it) => self.forgotten.push(it.account),
@@ -62,7 +69,7 @@ impl Follow {
         let journal = Arc::clone(&self.journal);
         let after = standby.credentials().position();
         let fold = move || {
-            let mut news = News { after, opened: None, forgotten: Vec::new() };
+            let mut news = News { after, newest: None, opened: None, forgotten: Vec::new() };
             standby.catch_up(journal.as_ref(), |it| news.see(it)).context("the journal")?;
             anyhow::Ok((standby, news))
         };
@@ -71,6 +78,13 @@ impl Follow {
         if let Some(opened) = news.opened {
             self.writer.send_replace(self.reach(&opened));
             self.opened.send_replace(Some(opened));
+        }
+        let another_writes = self.opened.borrow().as_ref().is_some_and(|it| *it != self.me);
+        if let Some(newest) = news.newest
+            && self.looks_on
+            && another_writes
+        {
+            self.heard = Some((Instant::now(), newest));
         }
         self.followed.send_replace(standby.credentials().position());
         Ok(standby)

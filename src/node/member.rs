@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{Error, Refused, bring_into_force, follow::Follow};
@@ -37,6 +37,8 @@ use crate::{
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
 /// How long after something went wrong it is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// After so many sessions a node whose turn it is, and that still cannot write, leaves it to another.
+const ASIDE_AFTER: u32 = 5;
 /// How often it is looked whether the coordinator has confirmed a turn.
 const LEASE_POLL: Duration = Duration::from_millis(10);
 /// How long an engine whose turn is over may take to hear of what it has on its way.
@@ -130,7 +132,10 @@ impl Seat {
                 Ok((follower, false)) => standby = follower,
                 Ok((ready, true)) => match self.write(ready, &mut stop).await {
                     Ok(Some(world)) => break Ok(world),
-                    Ok(None) => standby = self.anew(),
+                    Ok(None) => {
+                        self.leave_turn().await;
+                        standby = self.anew();
+                    }
                     Err(error) => break Err(error),
                 },
                 Err(error) => break Err(error),
@@ -191,16 +196,21 @@ impl Seat {
     }
 
     /// Goes to the end of the journal and opens an epoch there; says whether it did, or whether the
-    /// turn is over before.
+    /// turn is over before, as it is where that takes too long.
     async fn take_over(
         &mut self,
         mut standby: Standby,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Standby, bool), Error> {
         let began = Instant::now();
+        let until = began + ASIDE_AFTER * self.config.duration("writer_session");
         let me = self.follow.me.clone();
         tracing::info!(node = %me.node, "it is this node's turn to write");
         while *self.election.turn().borrow() && !*stop.borrow() {
+            if Instant::now() >= until {
+                self.leave_turn().await;
+                break;
+            }
             if !self.election.lease().holds() {
                 sleep(LEASE_POLL).await; // A turn that the coordinator does not confirm may be over.
                 continue;
@@ -222,7 +232,7 @@ impl Seat {
             if !self.election.lease().holds() {
                 continue;
             }
-            let (back, opened) = self.open_epoch(standby, stop).await?;
+            let (back, opened) = self.open_epoch(standby, until, stop).await?;
             standby = back;
             match opened {
                 Ok(epoch) => {
@@ -237,19 +247,23 @@ impl Seat {
                     return Ok((standby, true));
                 }
                 Err(error) => {
-                    tracing::info!(%error, "this node could not open an epoch");
+                    tracing::warn!(%error, "this node could not open an epoch");
                     self.follow.journal.begin().map_err(other)?;
-                    sleep(PAUSE).await;
+                    if !matches!(error, JournalError::Fenced { .. }) {
+                        self.leave_turn().await;
+                    }
                 }
             }
         }
         Ok((standby, false))
     }
 
-    /// Appends the commit that opens an epoch above all others. Gives up when the turn is over.
+    /// Appends the commit that opens an epoch above all others. Gives up when the turn is over, or that
+    /// moment has come.
     async fn open_epoch(
         &mut self,
         standby: Standby,
+        until: Instant,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Standby, Result<Epoch, JournalError>), Error> {
         let journal = Arc::clone(&self.follow.journal);
@@ -265,6 +279,7 @@ impl Seat {
             done = &mut opening => return done,
             () = becomes(&mut turn, false) => {}
             () = becomes(stop, true) => {}
+            () = sleep_until(until) => {}
         }
         self.follow.journal.end(); // So that it is told that it waits in vain.
         opening.await
@@ -277,7 +292,8 @@ impl Seat {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Option<World>, Error> {
         let journal: Arc<dyn Journal> = self.follow.journal.clone();
-        let (engine, running) = engine::start_from(standby, journal, self.options.clone());
+        let options = engine::Options { heard: self.follow.heard, ..self.options.clone() };
+        let (engine, running) = engine::start_from(standby, journal, options);
         let forgotten: Vec<AccountId> = self.follow.forgotten.clone();
         let ring = &self.follow.ring;
         match bring_into_force(&self.config, &engine, ring, forgotten, Refused::Stays).await {
@@ -341,6 +357,16 @@ impl Seat {
         };
         self.follow.journal.end();
         ended.ok()?.ok()
+    }
+
+    /// Leaves the turn to another, where it is this node's.
+    async fn leave_turn(&self) {
+        let mut turn = self.election.turn();
+        if *turn.borrow() {
+            tracing::warn!(node = %self.follow.me.node, "this node leaves its turn to another");
+            self.election.step_aside();
+            becomes(&mut turn, false).await;
+        }
     }
 
     /// A standby that begins again, beside what is known already.

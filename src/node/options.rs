@@ -18,6 +18,7 @@ pub(super) fn engine_options(config: &Config, clock: Option<Clock>, tail: Tail) 
         answer_within: config.duration("answer_within"),
         tick: config.duration("tick").max(Duration::from_millis(1)),
         clock_jump_max: config.duration("clock_jump_max"),
+        heard: None,
         clock: clock.unwrap_or(default.clock),
         turn_max: default.turn_max,
         tail,

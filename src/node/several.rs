@@ -126,9 +126,12 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
         writer,
         opened,
         followed,
+        heard: None,
+        looks_on: false,
         forgotten: Vec::new(),
     };
     let standby = follow.catch_up(standby).await?;
+    follow.looks_on = true;
 
     // Only who has followed to the end stands.
     let election = Election::stand(

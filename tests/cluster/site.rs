@@ -85,9 +85,13 @@ impl Site {
 
     /// Starts a node, and waits until it listens.
     pub fn start(&self, node: usize) -> Process {
-        let name = format!("node-{node}");
+        self.start_as(node, &format!("node-{node}"))
+    }
+
+    /// Starts a node under this name, and waits until it listens.
+    pub fn start_as(&self, node: usize, name: &str) -> Process {
         let mut variables = self.variables();
-        variables.push(("DOCKET_NODE", &name));
+        variables.push(("DOCKET_NODE", name));
         Process::start(&self.data(node), &variables)
     }
 

@@ -95,6 +95,25 @@ async fn who_has_the_turn_keeps_it_until_it_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_steps_aside_leaves_the_turn_to_another_and_stands_again() {
+    let site = site(&kafka::bootstrap()).await;
+    let first = stand(&site);
+    has_its_turn(&first).await;
+    until("it may say that it alone writes", || first.lease().holds()).await;
+    let other = stand(&site);
+    until("two stand", || members(&site) == 2).await;
+    first.step_aside();
+    has_its_turn(&other).await;
+    assert!(!*first.turn().borrow() && !first.lease().holds());
+    until("the other may say that it alone writes", || other.lease().holds()).await;
+
+    until("two stand again", || members(&site) == 2).await;
+    assert!(*other.turn().borrow(), "who comes back does not take its place");
+    drop(other);
+    has_its_turn(&first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_coordinator_the_lease_ends() {
     let mut cluster = Cluster::start(1);
     let site = site(&cluster.bootstrap()).await;

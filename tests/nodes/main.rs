@@ -10,4 +10,5 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod together;
+mod turns;
 mod zombie;
