@@ -3,12 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
     process::{Command, Output},
     time::{Duration, Instant},
 };
 
 use axum::http::Method;
-use docket::client::Client;
+use docket::{
+    client::Client,
+    journal::{Journal as _, SqliteJournal},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -149,6 +153,10 @@ async fn who_is_forgotten_is_forgotten_on_every_node() {
     let made = post(&nodes.client(0), "", "/v1/accounts", &body).await;
     let account = made.body["account"].as_str().unwrap();
     let path = format!("/v1/accounts/{account}");
+    assert!(nodes.nodes[2].take().unwrap().terminate().status.success());
+    let key = kept_key(&nodes.site.data(2), account).unwrap();
+    nodes.start_again(2);
+    nodes.writer().await;
     for node in 0..3 {
         // Every node has opened what was sealed, and has the key in memory.
         let told = get(&nodes.client(node), OPERATOR, &path).await;
@@ -165,9 +173,27 @@ async fn who_is_forgotten_is_forgotten_on_every_node() {
     // Nothing of the key is left in any file.
     for node in 0..3 {
         assert!(nodes.nodes[node].take().unwrap().terminate().status.success());
-        let journal = docket::journal::SqliteJournal::open_read_only(&nodes.site.data(node));
-        let key =
-            docket::journal::Journal::wrapped_key(&journal.unwrap(), &format!("account/{account}"));
-        assert_eq!(key.unwrap(), None, "node {node}");
+        assert_eq!(kept_key(&nodes.site.data(node), account), None, "node {node}");
     }
+
+    // A node that was away while the key was destroyed, for so long that its topic tells nothing of that
+    // any more: what is recorded does.
+    let away = rusqlite::Connection::open(nodes.site.data(2).join("journal.sqlite")).unwrap();
+    let back = "UPDATE keys SET bytes = ?2 WHERE id = ?1";
+    assert_eq!(away.execute(back, (format!("account/{account}"), &key)).unwrap(), 1);
+    drop(away);
+    assert_eq!(kept_key(&nodes.site.data(2), account), Some(key));
+    nodes.start_again(0);
+    nodes.start_again(2);
+    nodes.writer().await;
+    let told = get(&nodes.client(2), OPERATOR, &path).await;
+    assert_eq!((&told.body["login"], &told.body["erased"]), (&json!("erased"), &json!(true)));
+    assert!(nodes.nodes[2].take().unwrap().terminate().status.success());
+    assert_eq!(kept_key(&nodes.site.data(2), account), None);
+}
+
+/// The key of an account as a node that is at rest has it.
+fn kept_key(data: &Path, account: &str) -> Option<Vec<u8>> {
+    let journal = SqliteJournal::open_read_only(data).unwrap();
+    journal.wrapped_key(&format!("account/{account}")).unwrap().map(|key| key.bytes)
 }
