@@ -39,6 +39,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a transaction may take, tries included, before it is left to whoever begins anew, should
 /// one of its steps ignore how long it may take.
 const PUT_WITHIN: Duration = Duration::from_secs(45);
+/// How long commits are gathered for the next transaction, where that would not be full: each costs the
+/// brokers a mark in every partition that it touches, however much is in it.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -115,7 +118,8 @@ impl Publisher {
         let mut head = self.journal.head();
         while !ends.load(Ordering::Relaxed) {
             let after = *self.published.borrow();
-            if head.borrow_and_update().number <= after {
+            let newest = head.borrow_and_update().number;
+            if newest <= after {
                 let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
                 continue;
             }
@@ -126,6 +130,9 @@ impl Publisher {
             let put = tokio::time::timeout(PUT_WITHIN, self.put(&records, ends)).await;
             if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
+            }
+            if last >= newest {
+                tokio::time::sleep(GATHER).await;
             }
         }
         Ok(())
