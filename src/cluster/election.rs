@@ -23,7 +23,7 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 
-use crate::journal::kafka::journal_topic;
+use crate::journal::kafka::{journal_topic, keys_topic};
 
 /// How long the group's coordinator waits for a node that is silent before another has its turn,
 /// where nothing else is set. Shorter finds a dead writer sooner, and takes one that hangs for a
@@ -107,11 +107,17 @@ impl Lease {
 
 /// Hears of turns.
 struct Turns {
+    topic: String,
     turn: watch::Sender<bool>,
     lease: Lease,
 }
 
 impl Turns {
+    /// Whether the turn is among what is given or taken.
+    fn among(&self, partitions: &TopicPartitionList) -> bool {
+        partitions.find_partition(&self.topic, 0).is_some()
+    }
+
     fn over(&self) {
         self.turn.send_if_modified(|mine| std::mem::replace(mine, false));
         self.lease.end();
@@ -123,19 +129,19 @@ impl ClientContext for Turns {}
 impl ConsumerContext for Turns {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Revoke(partitions) if partitions.count() > 0 => self.over(),
+            Rebalance::Revoke(partitions) if self.among(partitions) => self.over(),
             Rebalance::Error(_) => self.over(),
             Rebalance::Revoke(_) | Rebalance::Assign(_) => {}
         }
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance
-            && partitions.count() > 0
-        {
+        if let Rebalance::Assign(partitions) = rebalance {
             // Nothing is read here: the journal's follower does that on every node.
             let _ = consumer.pause(partitions);
-            self.turn.send_if_modified(|mine| !std::mem::replace(mine, true));
+            if self.among(partitions) {
+                self.turn.send_if_modified(|mine| !std::mem::replace(mine, true));
+            }
         }
     }
 }
@@ -154,7 +160,7 @@ impl Election {
     ) -> Result<Self, KafkaError> {
         let (turn, turns) = watch::channel(false);
         let lease = Lease::default();
-        let topic = journal_topic(prefix);
+        let (topic, other) = (journal_topic(prefix), keys_topic(prefix));
         let consumer: BaseConsumer<Turns> = config
             .clone()
             .set("group.id", group_of(prefix))
@@ -165,13 +171,13 @@ impl Election {
             .set("heartbeat.interval.ms", (session.as_millis() / 4).to_string())
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "latest")
-            .create_with_context(Turns { turn, lease: lease.clone() })?;
-        consumer.subscribe(&[&topic])?;
+            .create_with_context(Turns { topic, turn, lease: lease.clone() })?;
+        consumer.subscribe(&[&consumer.context().topic])?;
         let wishes = Arc::<Wishes>::default();
         let told = Arc::clone(&wishes);
         let thread = std::thread::Builder::new()
             .name("election".into())
-            .spawn(move || attend(&Arc::new(consumer), &topic, session, &told))
+            .spawn(move || attend(&Arc::new(consumer), &other, session, &told))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self { turn: turns, lease, wishes, thread: Some(thread) })
     }
@@ -181,7 +187,7 @@ impl Election {
         self.turn.clone()
     }
 
-    /// Leaves the turn to another: gives up the seat, and takes it again after a session.
+    /// Leaves the turn to another: for half a session this node keeps its seat and wants no turn.
     pub fn step_aside(&self) {
         self.wishes.aside.store(true, Ordering::Relaxed);
     }
@@ -207,13 +213,13 @@ impl Drop for Election {
     }
 }
 
-fn attend(consumer: &Arc<BaseConsumer<Turns>>, topic: &str, session: Duration, wishes: &Wishes) {
+fn attend(consumer: &Arc<BaseConsumer<Turns>>, other: &str, session: Duration, wishes: &Wishes) {
     let (asks, asked) = mpsc::sync_channel(1);
-    let (asking, asks_for) = (Arc::clone(consumer), topic.to_owned());
+    let asking = Arc::clone(consumer);
     // A coordinator that hangs keeps whoever asks it waiting, and must keep nobody from polling.
     let renewing = std::thread::Builder::new()
         .name("lease".into())
-        .spawn(move || renew(&asking, &asks_for, session, &asked));
+        .spawn(move || renew(&asking, session, &asked));
     if let Err(error) = renewing {
         tracing::error!(%error, "no lease can be renewed: this node cannot write");
     }
@@ -226,14 +232,13 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, topic: &str, session: Duration, w
         }
         if wishes.aside.swap(false, Ordering::Relaxed) {
             consumer.context().over();
-            consumer.unsubscribe();
+            // Another topic keeps the seat, so that everybody still sees it, and is no turn.
             aside = Some(Instant::now());
+            want(consumer, other, &mut silence);
         }
-        if aside.is_some_and(|since| since.elapsed() >= session) {
-            match consumer.subscribe(&[topic]) {
-                Ok(()) => aside = None,
-                Err(error) => silence.heard(&error),
-            }
+        if aside.is_some_and(|since| since.elapsed() >= session / 2) {
+            aside = None;
+            want(consumer, &consumer.context().topic, &mut silence);
         }
         let due = last.is_none_or(|since| since.elapsed() >= session / 8);
         if *consumer.context().turn.borrow() && due && asks.try_send(()).is_ok() {
@@ -245,16 +250,19 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, topic: &str, session: Duration, w
     consumer.unsubscribe();
 }
 
+fn want(consumer: &BaseConsumer<Turns>, topic: &str, silence: &mut Silence) {
+    if let Err(error) = consumer.subscribe(&[topic]) {
+        silence.heard(&error);
+    }
+}
+
 /// Asks the coordinator, as often as it is told to, whether it knows this node as the one whose turn
 /// it is: it takes the offsets of nobody else. The lease counts from before the question.
-fn renew(
-    consumer: &BaseConsumer<Turns>,
-    topic: &str,
-    session: Duration,
-    asked: &mpsc::Receiver<()>,
-) {
+fn renew(consumer: &BaseConsumer<Turns>, session: Duration, asked: &mpsc::Receiver<()>) {
     let mut offsets = TopicPartitionList::new();
-    if let Err(error) = offsets.add_partition_offset(topic, 0, Offset::Offset(0)) {
+    if let Err(error) =
+        offsets.add_partition_offset(&consumer.context().topic, 0, Offset::Offset(0))
+    {
         return tracing::error!(%error, "no lease can be renewed: this node cannot write");
     }
     let mut silence = Silence::default();

@@ -62,6 +62,9 @@ pub enum Error {
         /// What was said.
         source: KafkaError,
     },
+    /// This node has not read all that is published: another one has written it.
+    #[error("this node has not read yet what another has published")]
+    Behind,
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -79,7 +82,8 @@ impl Publisher {
     /// Takes over from whoever published before. Blocks.
     ///
     /// # Errors
-    /// When the brokers do not answer.
+    /// When the brokers do not answer, and [`Error::Behind`] when the journal does not hold all that is
+    /// published yet.
     pub fn begin(
         journal: Arc<dyn Journal>,
         config: &ClientConfig,
@@ -200,10 +204,14 @@ impl Publisher {
 }
 
 /// The commit that an event is in; 0 for no event.
-fn commit_of(journal: &dyn Journal, position: Position) -> Result<CommitNumber, JournalError> {
-    let (mut before, mut at) = (CommitNumber(0), journal.head().borrow().number);
+fn commit_of(journal: &dyn Journal, position: Position) -> Result<CommitNumber, Error> {
+    let newest = *journal.head().borrow();
+    let (mut before, mut at) = (CommitNumber(0), newest.number);
     if position.0 == 0 {
         return Ok(before);
+    }
+    if position > newest.position {
+        return Err(Error::Behind);
     }
     while before.0 + 1 < at.0 {
         let middle = CommitNumber(before.0 + (at.0 - before.0) / 2);

@@ -84,7 +84,7 @@ pub fn journal_topic(prefix: &str) -> String {
 }
 
 /// The topic of the wrapped keys.
-fn keys_topic(prefix: &str) -> String {
+pub fn keys_topic(prefix: &str) -> String {
     format!("{prefix}.keys")
 }
 

@@ -84,7 +84,12 @@ impl Follow {
             && self.looks_on
             && another_writes
         {
-            self.heard = Some((Instant::now(), newest));
+            // What comes late was recorded before what was heard already.
+            let at_least = self.heard.map_or(0, |(since, said)| {
+                let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+                said.0.saturating_add(passed)
+            });
+            self.heard = Some((Instant::now(), Millis(newest.0.max(at_least))));
         }
         self.followed.send_replace(standby.credentials().position());
         Ok(standby)

@@ -71,8 +71,10 @@ pub(super) struct Seat {
 
 /// Why a turn ends.
 enum Ended {
-    /// It is another node's turn, or the engine was too late.
+    /// It is another node's turn.
     Lost,
+    /// The engine has ended: it was too late, or the journal failed.
+    Failed,
     /// This node ends.
     Stopped,
 }
@@ -132,10 +134,7 @@ impl Seat {
                 Ok((follower, false)) => standby = follower,
                 Ok((ready, true)) => match self.write(ready, &mut stop).await {
                     Ok(Some(world)) => break Ok(world),
-                    Ok(None) => {
-                        self.leave_turn().await;
-                        standby = self.anew();
-                    }
+                    Ok(None) => standby = self.anew(),
                     Err(error) => break Err(error),
                 },
                 Err(error) => break Err(error),
@@ -301,6 +300,7 @@ impl Seat {
             Err(Error::Storage(error)) => {
                 tracing::warn!(%error, "this node cannot write");
                 self.end(running, END_WITHIN).await;
+                self.leave_turn().await;
                 return Ok(None);
             }
             Err(error) => {
@@ -314,9 +314,13 @@ impl Seat {
         let ended = self.until_over(&engine, stop).await;
         self.follow.writer.send_replace(Writer::Nobody);
         let world = match ended {
-            Ended::Lost => {
+            Ended::Lost | Ended::Failed => {
+                ends.store(true, Ordering::Relaxed);
                 tracing::warn!(node = %self.follow.me.node, "this node writes no more");
                 self.end(running, END_WITHIN).await;
+                if let Ended::Failed = ended {
+                    self.leave_turn().await;
+                }
                 None
             }
             Ended::Stopped => self.end(running, self.config.duration("drain_within")).await,
@@ -341,7 +345,7 @@ impl Seat {
         tokio::select! {
             () = becomes(stop, true) => Ended::Stopped,
             () = becomes(&mut turn, false) => Ended::Lost,
-            _ = state.wait_for(|state| *state != State::Running) => Ended::Lost,
+            _ = state.wait_for(|state| *state != State::Running) => Ended::Failed,
         }
     }
 

@@ -18,6 +18,9 @@ use crate::backup::{Progress, Tell};
 /// How often it is said how far something is: where somebody looks on, and where it goes to a file.
 const TOLD_EVERY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
+/// Takes the place of what a terminal's last line says.
+const NEW_LINE: &str = "\r\x1b[K";
+
 /// Prints a title and, below it, what is to be said of it.
 pub fn print(title: &str, lines: &[(&str, String)]) {
     say(title);
@@ -61,7 +64,8 @@ pub async fn until_told<T: Send + 'static, E: Send + 'static>(
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("docket: told to stop; told again, it ends at once");
+        let before = if std::io::stderr().is_terminal() { NEW_LINE } else { "" };
+        eprintln!("{before}docket: told to stop; told again, it ends at once");
     }
 }
 
@@ -96,7 +100,7 @@ impl Teller {
         self.told = true;
         let far = far(progress, progress.done.saturating_sub(before), now - since);
         // On a terminal each line takes the place of the one before.
-        let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+        let (before, after) = if self.is_terminal { (NEW_LINE, "") } else { ("", "\n") };
         eprint!("{before}{far}{after}");
     }
 

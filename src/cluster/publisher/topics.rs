@@ -1,7 +1,7 @@
 //! What the public topics hold already, as their newest records tell.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,9 @@ pub(super) fn newest(config: &ClientConfig, prefix: &str) -> Result<Position, Ka
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        // Of who leads a partition, and of nobody who follows.
+        .set("client.rack", "")
         // An end is told by a fetch that found nothing more.
         .set("fetch.wait.max.ms", "10")
         .create()?;
@@ -42,33 +45,34 @@ pub(super) fn newest(config: &ClientConfig, prefix: &str) -> Result<Position, Ka
         let mut back = BACK;
         while !left.is_empty() {
             left.retain(|(_, low, high)| low < high);
-            let from =
-                |(partition, low, high): &(i32, i64, i64)| (*partition, (high - back).max(*low));
-            let found = newest_behind(&reader, &topic, left.iter().map(from))?;
+            let from = |low: i64, high: i64| low.max(high - back);
+            let parts = left.iter().map(|(it, low, high)| (*it, from(*low, *high), *high));
+            let found = newest_behind(&reader, &topic, parts)?;
             newest = newest.max(found.values().copied().max().unwrap_or_default());
-            left.retain(|it| !found.contains_key(&it.0) && from(it).1 > it.1);
+            left.retain(|(it, low, high)| !found.contains_key(it) && from(*low, *high) > *low);
             back = back.saturating_mul(BACK);
         }
     }
     Ok(newest)
 }
 
-/// The newest events of the records of partitions, each from an offset on, by partition.
+/// The newest events of the records of partitions, each from an offset up to another, by partition.
 fn newest_behind(
     reader: &BaseConsumer,
     topic: &str,
-    from: impl Iterator<Item = (i32, i64)>,
+    parts: impl Iterator<Item = (i32, i64, i64)>,
 ) -> Result<BTreeMap<i32, Position>, KafkaError> {
-    let (mut list, mut left) = (TopicPartitionList::new(), BTreeSet::new());
-    for (partition, offset) in from {
-        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-        left.insert(partition);
+    let (mut list, mut left) = (TopicPartitionList::new(), BTreeMap::new());
+    for (partition, from, high) in parts {
+        list.add_partition_offset(topic, partition, Offset::Offset(from))?;
+        left.insert(partition, high);
     }
     reader.assign(&list)?;
     let (mut found, until) = (BTreeMap::new(), Instant::now() + ANSWER_WITHIN);
+    let mut trouble = KafkaError::Canceled;
     while !left.is_empty() {
         if Instant::now() > until {
-            return Err(KafkaError::Canceled);
+            return Err(trouble);
         }
         match reader.poll(POLL) {
             Some(Ok(record)) if record.topic() == topic => {
@@ -78,10 +82,15 @@ fn newest_behind(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                left.remove(&partition);
+                let positions = reader.position()?;
+                let read = positions.find_partition(topic, partition).map(|it| it.offset());
+                let reached = |high| matches!(read, Some(Offset::Offset(read)) if read >= high);
+                // An end before that is one of brokers that are behind.
+                left.retain(|it, high| *it != partition || !reached(*high));
             }
-            // Of a topic before, or of brokers that come back.
-            Some(_) | None => {}
+            // Brokers may come back.
+            Some(Err(error)) => trouble = error,
+            Some(Ok(_)) | None => {}
         }
     }
     Ok(found)
