@@ -82,7 +82,8 @@ impl ConsumerContext for Member {
         if self.silent.load(Ordering::Relaxed) {
             return;
         }
-        let count = consumer.assignment().unwrap().count();
+        // One that is about to go has none.
+        let count = consumer.assignment().map_or(0, |it| it.count());
         self.log.partitions[self.n].store(count, Ordering::Relaxed);
     }
 }
