@@ -250,6 +250,7 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, other: &str, session: Duration, w
     consumer.unsubscribe();
 }
 
+/// Stands for the turn of this topic, and for no other.
 fn want(consumer: &BaseConsumer<Turns>, topic: &str, silence: &mut Silence) {
     if let Err(error) = consumer.subscribe(&[topic]) {
         silence.heard(&error);

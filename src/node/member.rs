@@ -248,8 +248,9 @@ impl Seat {
                 Err(error) => {
                     tracing::warn!(%error, "this node could not open an epoch");
                     self.follow.journal.begin().map_err(other)?;
-                    if !matches!(error, JournalError::Fenced { .. }) {
-                        self.leave_turn().await;
+                    match error {
+                        JournalError::Fenced { .. } => sleep(PAUSE).await,
+                        _ => self.leave_turn().await,
                     }
                 }
             }
