@@ -4,8 +4,10 @@
 //! A commit is one record of a topic with one partition. Who wrote it is for the log to say: every
 //! node reads the same records in the same order and takes those that continue the chain
 //! ([`chain`]). A writer's commit is acknowledged when the brokers have it as durable as the topic
-//! asks for, and when this node has itself read it back in its place. So no transaction is needed to
-//! keep a writer out that has lost its place, and several commits may be on their way.
+//! asks for, and when this node itself has taken it in its place: where its offset follows that of the
+//! commit before, nobody else's came between, and where it does not, this node reads what did
+//! ([`taking`]). So no transaction is needed to keep a writer out that has lost its place, and several
+//! commits may be on their way.
 //!
 //! What is taken can be read at once, from memory, and is stored a moment later ([`local`]).
 //!
@@ -43,13 +45,15 @@ mod follower;
 mod local;
 mod record;
 mod sender;
+mod taking;
 mod topics;
 
-use follower::Follower;
+use follower::{Follower, noted};
 pub use follower::{Offsets, Progress};
 use local::Local;
 pub use record::encode as record_of;
 use sender::{Key, Sender};
+use taking::Taking;
 pub use topics::told;
 use topics::{Topic, kafka, prepare};
 
@@ -143,6 +147,7 @@ pub struct KafkaJournal {
     local: Arc<Local>,
     config: ClientConfig,
     topics: [String; 2],
+    taking: Arc<Taking>,
     writing: Writing,
     progress: watch::Receiver<Progress>,
     ends: Arc<AtomicBool>,
@@ -212,8 +217,10 @@ impl KafkaJournal {
 
         let (writing, ends) = (Writing::default(), Arc::new(AtomicBool::new(false)));
         let (told, progress) = watch::channel(Progress::default());
+        let note = noted(&local.stored, &topics[0])?;
+        let taking = Arc::new(Taking::new(Arc::clone(&local), note, told));
         let follower =
-            Follower::new(&config, topics.clone(), Arc::clone(&local), writing.clone(), told)?;
+            Follower::new(&config, topics.clone(), Arc::clone(&taking), writing.clone())?;
         let ended = Arc::clone(&ends);
         let follower = std::thread::Builder::new()
             .name("journal follower".into())
@@ -222,7 +229,8 @@ impl KafkaJournal {
                 doing: "cannot start the journal's follower".into(),
                 source,
             })?;
-        Ok(Self { local, config, topics, writing, progress, ends, follower: Some(follower) })
+        let follower = Some(follower);
+        Ok(Self { local, config, topics, taking, writing, progress, ends, follower })
     }
 
     /// How far this node has read, and what it found.
@@ -301,7 +309,8 @@ impl KafkaJournal {
 
     fn begin_to_send(&self) -> Result<(), JournalError> {
         let sender = self.new_sender()?;
-        if let Some(before) = self.writing.sender().replace(sender) {
+        let before = self.writing.sender().replace(sender);
+        if let Some(before) = before {
             before.fail("this node begins to write anew".to_owned());
         }
         Ok(())
@@ -309,7 +318,8 @@ impl KafkaJournal {
 
     /// Writes no more. What is on its way may or may not come to count.
     pub fn end(&self) {
-        if let Some(before) = self.writing.sender().take() {
+        let before = self.writing.sender().take();
+        if let Some(before) = before {
             // Others may have a clone of it, and wait for brokers.
             before.fail("this node writes no more".to_owned());
         }
@@ -356,7 +366,7 @@ impl KafkaJournal {
 
     fn new_sender(&self) -> Result<Sender, JournalError> {
         let read = self.progress.borrow().read.keys;
-        Sender::new(&self.config, &self.topics[0], &self.topics[1], read)
+        Sender::new(&self.config, self.topics.clone(), Arc::clone(&self.taking), read)
     }
 }
 

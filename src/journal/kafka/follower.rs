@@ -1,8 +1,6 @@
-//! Reads the topics of a journal, judges every commit, and keeps those that are taken in the local
-//! journal: one thread.
+//! Reads the topics of a journal: one thread. What it reads is taken in its order ([`Taking`]).
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use events::{Commit, Epoch, Head, WrappedKey};
+use events::{Epoch, Head};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -19,16 +17,14 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::{
-    COPY, KEYS_HEADER, UNFINISHED, Writing,
-    chain::{Verdict, judge},
-    local::{Local, Storing},
-    record,
+    COPY, KEYS_HEADER, UNFINISHED, Writing, record,
+    sender::Key,
+    taking::{Found, Outcome, Taking, in_order},
     topics::kafka,
 };
-use crate::journal::{Journal as _, JournalError, SqliteJournal, follows};
+use crate::journal::{Journal as _, JournalError, SqliteJournal};
 
 /// How far the topics have been read: the offsets that come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -67,43 +63,36 @@ const WAIT: Duration = Duration::from_millis(100);
 const TAKEN_MAX: usize = 64;
 /// So many commits may wait for keys before the others are left with the brokers.
 const EARLY_MAX: usize = 1024;
-/// How often it writes down how far it has read, in commits.
-const NOTE_EVERY: u64 = 256;
+/// After so many commits in a row that the brokers had told of before, they are not read any more,
+const KNOWN_MAX: u32 = 64;
+/// until the brokers have told of none for so long, or of one that does not follow.
+const QUIET: Duration = Duration::from_millis(100);
+/// How often it looks for that.
+const AWAY_WAIT: Duration = Duration::from_millis(10);
 
 /// What is written down beside the local journal.
-#[derive(Default, Serialize, Deserialize)]
-struct Note {
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Note {
     #[serde(flatten)]
-    read: Offsets,
+    pub read: Offsets,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    unfinished: bool,
+    pub unfinished: bool,
 }
 
+/// Reads the topics for [`Taking`].
 pub struct Follower {
     consumer: BaseConsumer,
     topics: [String; 2],
-    local: Arc<Local>,
+    taking: Arc<Taking>,
     writing: Writing,
-    progress: watch::Sender<Progress>,
-    head: Head,
-    next: Offsets,
-    unfinished: bool,
-    storing: Storing,
     /// What was taken and is not acknowledged yet.
     taken: Vec<Head>,
-    /// Commits that wait for the keys that were sent before them.
-    early: VecDeque<(Found, i64)>,
     /// Whether no commit is asked for, because too many wait for keys.
     pauses: bool,
-    unnoted: u64,
-}
-
-/// A commit as it was found in the log.
-enum Found {
-    /// The very bytes that this node has sealed and sent.
-    Own(Arc<Commit>),
-    /// Whatever a record says.
-    Foreign(Arc<Commit>),
+    /// Whether commits are not read, because the brokers tell where this node's lie.
+    away: bool,
+    /// Commits that were read one after the other and were taken before.
+    known: u32,
 }
 
 impl Follower {
@@ -111,11 +100,9 @@ impl Follower {
     pub fn new(
         config: &ClientConfig,
         topics: [String; 2],
-        local: Arc<Local>,
+        taking: Arc<Taking>,
         writing: Writing,
-        progress: watch::Sender<Progress>,
     ) -> Result<Self, JournalError> {
-        let Note { read: next, unfinished } = noted(&local.stored, &topics[0])?;
         let consumer: BaseConsumer = config
             .clone()
             .set("group.id", "none: what is read is noted in the local journal")
@@ -128,32 +115,11 @@ impl Follower {
             .set("fetch.error.backoff.ms", "50")
             .create()
             .map_err(kafka("cannot make a consumer"))?;
-        let mut list = TopicPartitionList::new();
-        for (topic, offset) in topics.iter().zip([next.journal, next.keys]) {
-            list.add_partition_offset(topic, 0, Offset::Offset(offset))
-                .map_err(kafka("cannot follow the journal"))?;
-        }
-        consumer.assign(&list).map_err(kafka("cannot follow the journal"))?;
-        let head = *local.head().borrow();
-        progress.send_modify(|it| {
-            (it.read, it.epoch, it.unfinished) = (next, head.epoch, unfinished);
-        });
-        let (storing, early) = (Storing::new(Arc::clone(&local)), VecDeque::new());
-        Ok(Self {
-            consumer,
-            topics,
-            local,
-            writing,
-            progress,
-            head,
-            next,
-            unfinished,
-            storing,
-            taken: Vec::new(),
-            early,
-            pauses: false,
-            unnoted: 0,
-        })
+        let (taken, pauses, away, known) = (Vec::new(), false, false, 0);
+        let it = Self { consumer, topics, taking, writing, taken, pauses, away, known };
+        let next = it.taking.lock()?.next;
+        it.assign(next, true)?;
+        Ok(it)
     }
 
     /// Reads until it is told to end, or until something is wrong.
@@ -162,93 +128,120 @@ impl Follower {
             if let Err(error) = self.step() {
                 tracing::error!(%error, "the journal is followed no more");
                 let reason: Arc<str> = error.to_string().into();
-                self.progress.send_modify(|it| it.failed = Some(Arc::clone(&reason)));
+                self.taking.fail(&reason);
                 self.writing.fail(&reason);
                 return;
             }
         }
-        self.storing.give();
-        self.note();
-        if let Err(error) = self.storing.settle() {
+        if let Err(error) = self.taking.lock().and_then(|mut taker| taker.end()) {
             tracing::warn!(%error, "what was read last is not stored, and is read again");
         }
     }
 
     fn step(&mut self) -> Result<(), JournalError> {
-        let wait = self.storing.room(WAIT);
+        let wait = self.turn()?;
         let mut message = self.consumer.poll(Duration::ZERO);
         if message.is_none() || self.taken.len() >= TAKEN_MAX {
             self.writing.acknowledge(&mut self.taken);
         }
         if message.is_none() {
-            self.told();
+            self.taking.lock()?.tell();
             message = self.consumer.poll(wait);
         }
-        let read = match message {
-            Some(Ok(message)) => Some(Read::of(&message, &self.topics, &self.writing)?),
-            Some(Err(error)) => {
-                passing(error)?;
-                None
-            }
-            None => None,
-        };
-        match read {
-            Some(Read::Commit { commit, offset, keys }) => {
-                in_order(self.next.journal, offset)?;
-                self.next.journal = offset + 1;
-                self.early.push_back((commit, keys));
-                self.take_early()?;
-                if !self.early.is_empty() {
-                    self.pass_over()?;
+        let mut outcomes = Vec::new();
+        let mut waits = true;
+        match message {
+            Some(Ok(message)) if message.topic() == self.topics[0] => {
+                // What the brokers have told meanwhile need not be read.
+                let is_known = message.offset() < self.taking.lock()?.next.journal;
+                let commit = match is_known {
+                    true => None,
+                    false => Some(read_commit(&message, &self.writing)?),
+                };
+                let mut taker = self.taking.lock()?;
+                match commit.filter(|_| message.offset() >= taker.next.journal) {
+                    Some((commit, keys)) => {
+                        self.known = 0;
+                        taker.found(commit, message.offset(), keys, &mut outcomes)?;
+                    }
+                    None => self.known = self.known.saturating_add(1),
                 }
+                waits = taker.waiting() > 0;
             }
-            Some(Read::Key { id, bytes, offset }) => {
-                self.storing.give();
-                if id == COPY {
-                    self.unfinished = bytes.as_deref() == Some(UNFINISHED);
-                } else {
-                    self.put_key(id, bytes)?;
+            Some(Ok(message)) => {
+                let (id, bytes) = read_key(&message)?;
+                let mut taker = self.taking.lock()?;
+                match id == COPY {
+                    true => taker.set_unfinished(bytes.as_deref() == Some(UNFINISHED)),
+                    false => taker.put_key(id, bytes)?,
                 }
-                self.next.keys = offset + 1;
-                self.take_early()?;
+                taker.keys_reach(message.offset() + 1, &mut outcomes)?;
+                waits = false;
             }
-            None => self.pass_over()?,
+            Some(Err(error)) => passing(error)?,
+            None => {}
         }
-        self.storing.look()?;
-        if self.unnoted >= NOTE_EVERY {
-            self.told();
-            self.note();
+        if waits {
+            self.pass_over(&mut outcomes)?;
         }
-        Ok(())
+        outcomes.into_iter().for_each(|outcome| self.tell(outcome));
+        let mut taker = self.taking.lock()?;
+        taker.storing.look()?;
+        taker.note_in_time();
+        let waiting = taker.waiting();
+        drop(taker);
+        self.pause(waiting)
+    }
+
+    /// Reads commits where only reading tells of them, and not where the brokers do. Gives how long
+    /// whoever waits for a record may do so.
+    fn turn(&mut self) -> Result<Duration, JournalError> {
+        let taker = self.taking.lock()?;
+        let told = taker.told_at.is_some_and(|at| at.elapsed() < QUIET) && !taker.is_behind();
+        let (next, waiting) = (taker.next, taker.waiting());
+        let wait = taker.storing.room(if self.away { AWAY_WAIT } else { WAIT });
+        drop(taker);
+        let leaves = !self.away && told && self.known >= KNOWN_MAX && waiting == 0;
+        if leaves || (self.away && !told) {
+            self.assign(next, self.away)?;
+            (self.away, self.pauses, self.known) = (!self.away, false, 0);
+        }
+        Ok(wait)
+    }
+
+    fn assign(&self, next: Offsets, commits: bool) -> Result<(), JournalError> {
+        let doing = "cannot follow the journal";
+        let mut list = TopicPartitionList::new();
+        let topics = self.topics.iter().zip([next.journal, next.keys]);
+        for (topic, offset) in topics.skip(usize::from(!commits)) {
+            list.add_partition_offset(topic, 0, Offset::Offset(offset)).map_err(kafka(doing))?;
+        }
+        self.consumer.assign(&list).map_err(kafka(doing))
     }
 
     /// Some offsets hold nothing for a reader: the mark that ends a transaction, records of one that
     /// was given up. Where they come last, the topic of keys is read to its end all the same.
-    fn pass_over(&mut self) -> Result<(), JournalError> {
+    fn pass_over(&self, outcomes: &mut Vec<Outcome>) -> Result<(), JournalError> {
         let doing = "cannot tell how far the journal is read";
         let positions = self.consumer.position().map_err(kafka(doing))?;
         let reached = |topic: &str| match positions.find_partition(topic, 0)?.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None, // Nothing was read since this began.
         };
-        if let Some(keys) = reached(&self.topics[1]).filter(|it| *it > self.next.keys) {
-            self.next.keys = keys;
-            self.take_early()?;
+        let mut taker = self.taking.lock()?;
+        if let Some(keys) = reached(&self.topics[1]).filter(|it| *it > taker.next.keys) {
+            taker.keys_reach(keys, outcomes)?;
         }
         // Nobody writes commits in transactions.
-        let journal = reached(&self.topics[0]).filter(|it| *it > self.next.journal);
-        journal.map_or(Ok(()), |found| in_order(self.next.journal, found))
+        let expected = taker.next.journal;
+        let journal = reached(&self.topics[0]).filter(|it| *it > expected);
+        journal.map_or(Ok(()), |found| in_order(expected, found))
     }
 
-    /// Takes in the commits whose keys are here.
-    fn take_early(&mut self) -> Result<(), JournalError> {
-        while self.early.front().is_some_and(|(_, keys)| *keys <= self.next.keys) {
-            if let Some((commit, _)) = self.early.pop_front() {
-                self.judge(commit)?;
-            }
-        }
-        let pauses = self.early.len() >= EARLY_MAX || (self.pauses && !self.early.is_empty());
-        if pauses != self.pauses {
+    /// Leaves commits with the brokers where too many wait for keys.
+    fn pause(&mut self, waiting: usize) -> Result<(), JournalError> {
+        let pauses = waiting >= EARLY_MAX || (self.pauses && waiting > 0);
+        if pauses != self.pauses && !self.away {
             let mut commits = TopicPartitionList::new();
             commits.add_partition(&self.topics[0], 0);
             let change = match pauses {
@@ -261,81 +254,27 @@ impl Follower {
         Ok(())
     }
 
-    fn judge(&mut self, found: Found) -> Result<(), JournalError> {
-        let local = &self.local;
-        let hash_at = |number| Ok(local.head_at(number)?.map(|it| it.hash));
-        let verdict = match &found {
-            Found::Own(commit) => judge::<JournalError>(commit, &self.head, hash_at, follows)?,
-            Found::Foreign(commit) => judge(commit, &self.head, hash_at, Commit::continues)?,
-        };
-        let (Found::Own(commit) | Found::Foreign(commit)) = found;
-        let (number, epoch, hash) = (commit.number, commit.epoch, commit.hash);
-        match verdict {
-            // Whoever copies a journal may send what another sent before it.
-            Verdict::Known => self.taken.push(commit.head()),
-            Verdict::Fenced => {
-                tracing::warn!(%number, %epoch, "a commit came too late and does not count");
-                self.progress.send_modify(|it| {
-                    it.fenced += 1;
-                    it.epoch = it.epoch.max(epoch);
-                });
+    /// Tells whoever waits for a commit of this node.
+    fn tell(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Taken(head) => self.taken.push(head),
+            Outcome::Lost { number, hash, epoch } => {
                 self.writing.acknowledge(&mut self.taken);
-                self.writing.lost(number, hash, self.head.epoch);
+                self.writing.lost(number, hash, epoch);
             }
-            Verdict::Taken => {
-                self.head = commit.head();
-                self.taken.push(self.head);
-                self.storing.take(commit)?;
-                self.unnoted += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells how far it is.
-    fn told(&self) {
-        if self.progress.borrow().read == self.next {
-            return;
-        }
-        let (read, epoch, none_waits) = (self.next, self.head.epoch, self.early.is_empty());
-        let unfinished = self.unfinished;
-        self.progress.send_modify(|it| {
-            (it.read.keys, it.unfinished) = (read.keys, unfinished);
-            if none_waits {
-                it.read.journal = read.journal;
-                it.epoch = it.epoch.max(epoch);
-            }
-        });
-    }
-
-    /// Writes down how far it has read, behind the commits that it read. One that waits for keys
-    /// is read again.
-    fn note(&mut self) {
-        if self.early.is_empty() {
-            self.storing.give();
-            let note = Note { read: self.next, unfinished: self.unfinished };
-            let _ = self.local.stored.note(note.to_text()); // A journal that has failed says so when it appends.
-            self.unnoted = 0;
-        }
-    }
-
-    fn put_key(&self, id: String, bytes: Option<Vec<u8>>) -> Result<(), JournalError> {
-        match bytes {
-            Some(bytes) => self.local.stored.ensure_key(WrappedKey { id, bytes }).map(drop),
-            None => self.local.stored.destroy_key(&id),
         }
     }
 }
 
 impl Note {
-    fn to_text(&self) -> String {
-        serde_json::to_string(self).expect("numbers are written")
+    pub fn to_text(self) -> String {
+        serde_json::to_string(&self).expect("numbers are written")
     }
 }
 
 /// How far the topics were read that the local journal is a copy of. From its very first commit on
 /// that is written down; one without is no copy.
-fn noted(local: &SqliteJournal, topic: &str) -> Result<Note, JournalError> {
+pub fn noted(local: &SqliteJournal, topic: &str) -> Result<Note, JournalError> {
     if let Some(noted) = local.noted()? {
         let doing = || format!("cannot read how far {} follows Kafka", local.path().display());
         let bad = |error| JournalError::Kafka { doing: doing(), reason: format!("{error}") };
@@ -352,49 +291,35 @@ fn noted(local: &SqliteJournal, topic: &str) -> Result<Note, JournalError> {
     Ok(note)
 }
 
-/// A record, read.
-enum Read {
-    Commit { commit: Found, offset: i64, keys: i64 },
-    Key { id: String, bytes: Option<Vec<u8>>, offset: i64 },
+/// A commit's record, and what it says of keys.
+fn read_commit(
+    message: &BorrowedMessage<'_>,
+    writing: &Writing,
+) -> Result<(Found, i64), JournalError> {
+    let keys = message.headers().and_then(|all| {
+        let header = all.iter().find(|header| header.key == KEYS_HEADER)?;
+        std::str::from_utf8(header.value?).ok()?.parse().ok()
+    });
+    let bytes = message.payload().unwrap_or_default();
+    let commit = match writing.sent(bytes) {
+        Some(own) => Found::Own(own),
+        None => Found::Foreign(Arc::new(record::decode(bytes).map_err(unreadable(message))?)),
+    };
+    Ok((commit, keys.unwrap_or(0)))
 }
 
-impl Read {
-    fn of(
-        message: &BorrowedMessage<'_>,
-        topics: &[String; 2],
-        writing: &Writing,
-    ) -> Result<Self, JournalError> {
-        let offset = message.offset();
-        let bad = |reason: String| JournalError::Kafka {
-            doing: format!("the record at offset {offset} of {} cannot be read", message.topic()),
-            reason,
-        };
-        if message.topic() != topics[0] {
-            let id = message.key().and_then(|key| std::str::from_utf8(key).ok());
-            let id = id.ok_or_else(|| bad("its key is no text".into()))?.to_owned();
-            return Ok(Self::Key { id, bytes: message.payload().map(<[u8]>::to_vec), offset });
-        }
-        let keys = message.headers().and_then(|all| {
-            let header = all.iter().find(|header| header.key == KEYS_HEADER)?;
-            std::str::from_utf8(header.value?).ok()?.parse().ok()
-        });
-        let bytes = message.payload().unwrap_or_default();
-        let commit = match writing.sent(bytes) {
-            Some(own) => Found::Own(own),
-            None => Found::Foreign(Arc::new(record::decode(bytes).map_err(bad)?)),
-        };
-        Ok(Self::Commit { commit, offset, keys: keys.unwrap_or(0) })
-    }
+/// A key's record: its id, and no bytes where it is destroyed.
+fn read_key(message: &BorrowedMessage<'_>) -> Result<Key, JournalError> {
+    let id = message.key().and_then(|key| std::str::from_utf8(key).ok());
+    let id = id.ok_or_else(|| unreadable(message)("its key is no text".into()))?.to_owned();
+    Ok((id, message.payload().map(<[u8]>::to_vec)))
 }
 
-/// Nothing between two commits may be missing from what was read.
-fn in_order(expected: i64, found: i64) -> Result<(), JournalError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(JournalError::Kafka {
-            doing: "the journal's topic has lost records".into(),
-            reason: format!("offset {expected} is missing; the next is {found}"),
-        }),
+fn unreadable(message: &BorrowedMessage<'_>) -> impl FnOnce(String) -> JournalError {
+    let (offset, topic) = (message.offset(), message.topic().to_owned());
+    move |reason| JournalError::Kafka {
+        doing: format!("the record at offset {offset} of {topic} cannot be read"),
+        reason,
     }
 }
 

@@ -1,5 +1,5 @@
 //! What this node has sent and not yet answered. A commit is acknowledged when the brokers have it
-//! and the follower has read it back in its place.
+//! and it is taken in its place in the log.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,11 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{KEYS_HEADER, record, topics::kafka};
+use super::{
+    KEYS_HEADER, record,
+    taking::{Outcome, Taking},
+    topics::kafka,
+};
 use crate::journal::{Appending, JournalError};
 
 /// How long a broker may take for a key before the commit that uses it fails.
@@ -51,8 +55,11 @@ enum Order {
 pub type Key = (String, Option<Vec<u8>>);
 
 /// Commits that wait to be acknowledged, in their order.
-#[derive(Clone, Default)]
-struct Waits(Arc<Mutex<Waiting>>);
+#[derive(Clone)]
+struct Waits {
+    waiting: Arc<Mutex<Waiting>>,
+    taking: Arc<Taking>,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -76,7 +83,8 @@ enum Failure {
 
 /// What a record that was sent is.
 pub enum Sent {
-    Commit(CommitNumber),
+    /// With what its record says of keys.
+    Commit(Arc<Commit>, i64),
     Key(mpsc::SyncSender<Result<i64, String>>),
 }
 
@@ -92,8 +100,12 @@ impl ProducerContext<NoCustomPartitioner> for Waits {
         };
         match (*sent, outcome) {
             (Sent::Key(answer), outcome) => drop(answer.send(outcome)),
-            (Sent::Commit(number), Ok(_)) => self.change(number, |wait| wait.delivered = true),
-            (Sent::Commit(number), Err(reason)) => {
+            (Sent::Commit(commit, keys), Ok(offset)) => {
+                let outcomes = self.taking.delivered(&commit, offset, keys);
+                self.delivered(commit.number, &outcomes);
+            }
+            (Sent::Commit(commit, _), Err(reason)) => {
+                let number = commit.number;
                 self.fail(Failure::Other(format!("commit {number} was not delivered: {reason}")));
             }
         }
@@ -105,11 +117,11 @@ impl Sender {
     /// next in the topic of keys, as far as this node has read it.
     pub fn new(
         config: &ClientConfig,
-        journal: &str,
-        keys: &str,
+        [journal, keys]: [String; 2],
+        taking: Arc<Taking>,
         after: i64,
     ) -> Result<Self, JournalError> {
-        let waits = Waits::default();
+        let waits = Waits { waiting: Arc::default(), taking };
         let producer = config
             .clone()
             // The same record is never there twice, and none overtakes another.
@@ -122,7 +134,6 @@ impl Sender {
             .set("enable.gapless.guarantee", "true")
             .create_with_context(waits.clone())
             .map_err(kafka("cannot make a producer"))?;
-        let (journal, keys) = (journal.to_owned(), keys.to_owned());
         let line = Arc::new(Mutex::new(Line { producer, journal, keys, after }));
         let (orders, queue) = mpsc::channel();
         let ordered = Arc::new(AtomicUsize::new(0));
@@ -145,7 +156,7 @@ impl Sender {
         let free = wrapped.is_empty() && ordered.load(Ordering::Acquire) == 0;
         let line = free.then(|| line.try_lock().ok()).flatten();
         {
-            let mut waiting = locked(&waits.0);
+            let mut waiting = locked(&waits.waiting);
             if let Some(failure) = waiting.failed.clone() {
                 let _ = answer.send(Err(failure.into())); // Whoever asked may have gone away.
                 return appending;
@@ -177,32 +188,21 @@ impl Sender {
 
     /// The oldest commit that the follower has not taken.
     pub fn next(&self) -> Option<Arc<Commit>> {
-        let waiting = locked(&self.0.waits.0);
+        let waiting = locked(&self.0.waits.waiting);
         let next = waiting.commits.iter().find(|wait| !wait.taken);
         next.map(|wait| Arc::clone(&wait.commit))
     }
 
-    /// The follower has taken commits, which the log has in their places.
+    /// Commits were taken, which made these heads.
     pub fn taken(&self, heads: &[Head]) {
-        let mut waiting = locked(&self.0.waits.0);
-        for Head { number, epoch, hash, .. } in heads.iter().copied() {
-            let Some(wait) = waiting.find(number) else { continue };
-            if wait.commit.hash == hash {
-                wait.taken = true;
-            } else {
-                waiting.answer();
-                waiting.fail(Failure::Fenced { number, epoch });
-            }
-        }
+        let mut waiting = locked(&self.0.waits.waiting);
+        heads.iter().for_each(|head| waiting.taken(head));
         waiting.answer();
     }
 
-    /// The follower has read a commit that came too late.
+    /// A commit came too late.
     pub fn lost(&self, number: CommitNumber, hash: Hash, epoch: Epoch) {
-        let mut waiting = locked(&self.0.waits.0);
-        if waiting.commits.iter().any(|wait| wait.commit.hash == hash) {
-            waiting.fail(Failure::Fenced { number, epoch });
-        }
+        locked(&self.0.waits.waiting).lost(number, hash, epoch);
     }
 
     /// Takes nothing more, and tells that to everything that waits.
@@ -252,7 +252,7 @@ fn sender_ended() -> Failure {
 
 impl Line {
     /// Sends a commit, and does not wait. What failed before leaves no place for those behind it.
-    fn send(&mut self, commit: &Commit, waits: &Waits) {
+    fn send(&mut self, commit: &Arc<Commit>, waits: &Waits) {
         if !waits.have_failed()
             && let Err(error) = self.commit(commit)
         {
@@ -265,9 +265,9 @@ impl Line {
         self.keys(keys.collect()).map(drop)
     }
 
-    fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
+    fn commit(&mut self, commit: &Arc<Commit>) -> Result<(), JournalError> {
         let (value, after) = (record::encode(commit), self.after.to_string());
-        let sent = Box::new(Sent::Commit(commit.number));
+        let sent = Box::new(Sent::Commit(Arc::clone(commit), self.after));
         let record: BaseRecord<'_, (), _, _> = BaseRecord::with_opaque_to(&self.journal, sent)
             .partition(0)
             .headers(OwnedHeaders::new().insert(Header { key: KEYS_HEADER, value: Some(&after) }))
@@ -304,25 +304,50 @@ impl Line {
 
 impl Waits {
     fn have_failed(&self) -> bool {
-        locked(&self.0).failed.is_some()
+        locked(&self.waiting).failed.is_some()
     }
 
-    fn change(&self, number: CommitNumber, change: impl FnOnce(&mut Wait)) {
-        let mut waiting = locked(&self.0);
+    /// The brokers have a commit, and this is what could be told by that.
+    fn delivered(&self, number: CommitNumber, outcomes: &[Outcome]) {
+        let mut waiting = locked(&self.waiting);
         if let Some(wait) = waiting.find(number) {
-            change(wait);
+            wait.delivered = true;
+        }
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Taken(head) => waiting.taken(head),
+                Outcome::Lost { number, hash, epoch } => waiting.lost(*number, *hash, *epoch),
+            }
         }
         waiting.answer();
     }
 
     fn fail(&self, failure: Failure) {
-        locked(&self.0).fail(failure);
+        locked(&self.waiting).fail(failure);
     }
 }
 
 impl Waiting {
     fn find(&mut self, number: CommitNumber) -> Option<&mut Wait> {
         self.commits.iter_mut().find(|wait| wait.commit.number == number)
+    }
+
+    fn taken(&mut self, head: &Head) {
+        let Head { number, epoch, hash, .. } = *head;
+        let Some(wait) = self.find(number) else { return };
+        if wait.commit.hash == hash {
+            wait.taken = true;
+        } else {
+            self.answer();
+            self.fail(Failure::Fenced { number, epoch });
+        }
+    }
+
+    fn lost(&mut self, number: CommitNumber, hash: Hash, epoch: Epoch) {
+        if self.commits.iter().any(|wait| wait.commit.hash == hash) {
+            self.answer();
+            self.fail(Failure::Fenced { number, epoch });
+        }
     }
 
     /// Answers the oldest, as far as all is well with them.
