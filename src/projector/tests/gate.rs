@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Condvar, Mutex},
 };
 
 use projections::{Change, Error, Pair, SledStore, Source, Store};
@@ -26,7 +26,7 @@ static CHANGED: Condvar = Condvar::new();
 
 /// Sets what becomes of the writes to a folder; `None` lets all through.
 pub fn set(folder: &Path, writes: Option<Writes>) {
-    let mut all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = WRITES.lock().unwrap();
     match writes {
         Some(writes) => drop(all.insert(folder.to_owned(), writes)),
         None => drop(all.remove(folder)),
@@ -45,10 +45,10 @@ pub fn waited_for(folder: &Path) {
 }
 
 fn wait_for(folder: &Path, is: impl Fn(Option<&Writes>) -> bool) {
-    let all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = WRITES.lock().unwrap();
     let waits = |all: &mut BTreeMap<_, _>| !is(all.get(folder));
-    let waited = CHANGED.wait_timeout_while(all, super::SOON, waits);
-    assert!(!waited.unwrap_or_else(PoisonError::into_inner).1.timed_out(), "nobody writes");
+    let waited = CHANGED.wait_timeout_while(all, super::SOON, waits).unwrap();
+    assert!(!waited.1.timed_out(), "nobody writes");
 }
 
 /// Opens a store whose writes can be held up.
@@ -76,15 +76,18 @@ impl Source for Gated {
 
 impl Store for Gated {
     fn write(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), Error> {
-        let mut all = WRITES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = WRITES.lock().unwrap();
         loop {
             match all.get_mut(&self.folder) {
                 None => break,
-                Some(Writes::Panic) => panic!("as the test wants it"),
+                Some(Writes::Panic) => {
+                    drop(all); // Poisoned, it would let others go on who wait for something.
+                    panic!("as the test wants it");
+                }
                 Some(writes @ (Writes::Only(0) | Writes::Held)) => {
                     *writes = Writes::Held;
                     CHANGED.notify_all();
-                    all = CHANGED.wait(all).unwrap_or_else(PoisonError::into_inner);
+                    all = CHANGED.wait(all).unwrap();
                 }
                 Some(Writes::Only(left)) => {
                     *left -= 1;
