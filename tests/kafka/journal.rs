@@ -30,8 +30,8 @@ use super::{
 };
 
 /// One node's journal, and the folder of its copy.
-struct Node {
-    journal: Arc<KafkaJournal>,
+pub struct Node {
+    pub journal: Arc<KafkaJournal>,
     folder: TempDir,
 }
 
@@ -44,7 +44,7 @@ fn options_on(brokers: String, prefix: &str) -> Options {
 }
 
 impl Node {
-    async fn open(prefix: &str) -> Self {
+    pub async fn open(prefix: &str) -> Self {
         Self::on(tempfile::tempdir().unwrap(), prefix).await
     }
 
@@ -66,7 +66,7 @@ impl Node {
         tokio::task::spawn_blocking(move || call(&journal)).await.unwrap()
     }
 
-    async fn caught_up(&self) -> Head {
+    pub async fn caught_up(&self) -> Head {
         self.block(|journal| {
             journal.catch_up(PATIENCE).unwrap();
             *journal.head().borrow()
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// Every commit it has, each checked against the one before.
-    async fn commits(&self) -> Vec<Commit> {
+    pub async fn commits(&self) -> Vec<Commit> {
         let commits = self.block(|it| it.read(CommitNumber(0), usize::MAX).unwrap()).await;
         let mut head = Head::default();
         for commit in &commits {
@@ -85,15 +85,15 @@ impl Node {
         commits
     }
 
-    fn send(&self, commit: &Commit) -> Appending {
+    pub fn send(&self, commit: &Commit) -> Appending {
         self.journal.append(Arc::new(commit.clone()), Vec::new())
     }
 
-    async fn append(&self, commit: &Commit) -> Result<(), JournalError> {
+    pub async fn append(&self, commit: &Commit) -> Result<(), JournalError> {
         self.send(commit).await.unwrap()
     }
 
-    fn fenced(&self) -> u64 {
+    pub fn fenced(&self) -> u64 {
         self.journal.progress().borrow().fenced
     }
 

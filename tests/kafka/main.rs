@@ -13,6 +13,7 @@ mod client;
 mod copy;
 mod election;
 mod journal;
+mod offsets;
 mod publisher;
 
 use std::{
