@@ -82,7 +82,7 @@ pub enum Row {
     /// Commits agreed on through Kafka; beside a bare client that sends the same records
     ///
     /// Commits of two-line orders go through the journal on Kafka, several on their way at once: each
-    /// is acknowledged when the brokers have it and the node has read it back. And the other way it
+    /// is acknowledged when the brokers have it in its place in the log. And the other way it
     /// could be done: a transaction a commit, with the public records inside, one after the other.
     /// Then connections that are kept alive place orders of two lines at a docket of its own whose
     /// journal is there, and how large its commits became is told. Topics of their own are made, and
