@@ -1,5 +1,5 @@
-//! Several dockets on three brokers, under load, while nodes and brokers are killed and started
-//! again.
+//! Several dockets on three brokers, under load, while nodes and brokers are killed, stopped and
+//! started again.
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
 #[path = "../crash/books.rs"]
@@ -29,3 +29,4 @@ mod site;
 mod support;
 mod topics;
 mod work;
+mod zombie;

@@ -11,4 +11,3 @@ mod site;
 mod support;
 mod together;
 mod turns;
-mod zombie;
