@@ -2,6 +2,7 @@
 //! started again.
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
+mod ann;
 #[path = "../crash/books.rs"]
 mod books;
 mod brokers;
@@ -28,5 +29,6 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod versions;
 mod work;
 mod zombie;
