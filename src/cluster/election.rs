@@ -33,6 +33,9 @@ pub const SESSION: Duration = Duration::from_secs(6);
 /// How long leaving may take.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long the brokers may take to tell of a topic.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long one look for news takes.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -226,6 +229,7 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, other: &str, session: Duration, w
     let mut last: Option<Instant> = None;
     let mut silence = Silence::default();
     let mut aside: Option<Instant> = None;
+    let mut wanted: Option<&str> = None;
     while !wishes.ends.load(Ordering::Relaxed) {
         if let Some(Err(error)) = consumer.poll(POLL) {
             silence.heard(&error);
@@ -233,12 +237,21 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, other: &str, session: Duration, w
         if wishes.aside.swap(false, Ordering::Relaxed) {
             consumer.context().over();
             // Another topic keeps the seat, so that everybody still sees it, and is no turn.
-            aside = Some(Instant::now());
-            want(consumer, other, &mut silence);
+            wanted = Some(other);
         }
         if aside.is_some_and(|since| since.elapsed() >= session / 2) {
             aside = None;
-            want(consumer, &consumer.context().topic, &mut silence);
+            wanted = Some(&consumer.context().topic);
+        }
+        if let Some(topic) = wanted {
+            match want(consumer, topic) {
+                Ok(()) => {
+                    wanted = None;
+                    // It counts from here: the turn must have been let go before it is wanted again.
+                    aside = (topic == other).then(Instant::now);
+                }
+                Err(error) => silence.heard(&error),
+            }
         }
         let due = last.is_none_or(|since| since.elapsed() >= session / 8);
         if *consumer.context().turn.borrow() && due && asks.try_send(()).is_ok() {
@@ -250,10 +263,15 @@ fn attend(consumer: &Arc<BaseConsumer<Turns>>, other: &str, session: Duration, w
     consumer.unsubscribe();
 }
 
-/// Stands for the turn of this topic, and for no other.
-fn want(consumer: &BaseConsumer<Turns>, topic: &str, silence: &mut Silence) {
-    if let Err(error) = consumer.subscribe(&[topic]) {
-        silence.heard(&error);
+/// Stands for the turn of this topic, and for no other. Blocks.
+///
+/// The client ends the process where it is told so of a topic that it has not heard of, at a moment at
+/// which it joins the group anew. So it hears of the topic before.
+fn want(consumer: &BaseConsumer<Turns>, topic: &str) -> Result<(), KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), HEARD_WITHIN)?;
+    match metadata.topics().first().and_then(|it| it.error()) {
+        Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+        None => consumer.subscribe(&[topic]),
     }
 }
 

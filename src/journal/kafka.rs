@@ -43,6 +43,7 @@ use super::{Appending, Journal, JournalError, SqliteJournal, sqlite};
 mod chain;
 mod follower;
 mod local;
+mod reach;
 mod record;
 mod sender;
 mod taking;
@@ -51,6 +52,7 @@ mod topics;
 use follower::{Follower, noted};
 pub use follower::{Offsets, Progress};
 use local::Local;
+pub use reach::reach;
 pub use record::encode as record_of;
 use sender::{Key, Sender};
 use taking::Taking;
@@ -65,6 +67,9 @@ const COPY: &str = "copy";
 /// What it says while it is, and what when all is copied.
 const UNFINISHED: &[u8] = b"unfinished";
 const WHOLE: &[u8] = b"whole";
+
+/// How long the brokers may take to let this client in.
+const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long a key that was stored may take to come back.
 const KEY_WITHIN: Duration = Duration::from_secs(30);
@@ -97,11 +102,7 @@ pub fn keys_topic(prefix: &str) -> String {
 /// # Errors
 /// When no broker answers within that time, or one refuses.
 pub fn is_there(options: &Options, within: Duration) -> Result<bool, JournalError> {
-    let asking: BaseConsumer =
-        options.client().create().map_err(kafka("cannot make a client of Kafka"))?;
-    let metadata = asking
-        .fetch_metadata(None, within)
-        .map_err(kafka(format!("cannot reach the brokers at {}", options.brokers)))?;
+    let metadata = reach(options, within)?;
     let topic = journal_topic(&options.prefix);
     Ok(metadata.topics().iter().any(|it| it.name() == topic))
 }
@@ -206,6 +207,9 @@ impl KafkaJournal {
         let mut topics =
             vec![Topic::journal(prefix, replication), Topic::keys(prefix, replication)];
         topics.extend(events::Topic::ALL.map(|it| Topic::public(it, prefix, replication)));
+        let asked = options.clone();
+        let reached = tokio::task::spawn_blocking(move || reach(&asked, REACHED_WITHIN)).await;
+        reached.map_err(|error| JournalError::Closed(error.to_string()))??;
         prepare(&config, &topics).await?;
         let topics = [journal_topic(prefix), keys_topic(prefix)];
         // What a machine's end takes away is read again.

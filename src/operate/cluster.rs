@@ -14,7 +14,7 @@ use crate::{
     domain::{Action, Caller, Command},
     engine::{self, Request},
     inner::{Peer, PeerOptions, Peers, Signer},
-    journal::kafka::told,
+    journal::kafka::{reach, told},
     node::{self, NodeStatus},
 };
 
@@ -67,11 +67,14 @@ impl Nodes {
         let signer = Signer::new(node::cluster_secret(config)?, name.expect("it is short"), clock);
         let peers = Peers::new(signer, PeerOptions::default());
         let (client, prefix) = (site.client(), site.prefix.clone());
-        let seats = move || cluster::seats(&client, &prefix, SEATS_WITHIN);
-        let seats = tokio::task::spawn_blocking(seats).await?;
-        let seats = seats.map_err(|error| {
-            anyhow::anyhow!("{} does not say who is there: {}", site.brokers, told(&error))
-        })?;
+        let asked = prefix.clone();
+        let seats = move || {
+            reach(&site, SEATS_WITHIN)?;
+            cluster::seats(&client, &asked, SEATS_WITHIN).map_err(|error| {
+                anyhow::anyhow!("{} does not say who is there: {}", site.brokers, told(&error))
+            })
+        };
+        let seats = tokio::task::spawn_blocking(seats).await??;
         let mut asking = Vec::new();
         for seat in seats {
             let peer = peers.at(seat.as_str())?;
@@ -86,7 +89,7 @@ impl Nodes {
         for asked in asking {
             all.push(asked.await?);
         }
-        Ok(Self { prefix: site.prefix, all })
+        Ok(Self { prefix, all })
     }
 
     fn reached(&self) -> impl Iterator<Item = (&Peer, &NodeStatus)> {

@@ -289,7 +289,7 @@ impl Side {
     ) -> anyhow::Result<Self> {
         let client = options.client();
         let tried = client.create::<BaseConsumer>().map(drop);
-        tried.map_err(|error| anyhow!("--kafka-setting: {error}"))?;
+        tried.map_err(|error| anyhow!("--kafka-setting: {}", kafka::told(&error)))?;
         let asked = options.clone();
         let asking = tokio::task::spawn_blocking(move || kafka::is_there(&asked, REACHED_WITHIN));
         let is_there = asking.await??;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use docket::journal::{Journal as _, SqliteJournal};
+
 use super::{
     books::{balanced, views_are_the_fold},
     customer::Customer,
@@ -44,30 +46,47 @@ async fn another_takes_over_when_the_writer_is_killed() {
     println!("from a kill to the first accepted command: {took:.1?}");
 }
 
-/// Ends everything, and looks whether every node has the same, and all of it.
-pub async fn finish(nodes: Nodes, mut customers: Vec<Customer>, reader: Reader) {
+/// Looks whether every customer finds everything, ends the nodes, and looks whether every one of them
+/// has the same, and all of it.
+pub async fn finish(nodes: Nodes, customers: Vec<Customer>, reader: Reader) {
+    let customers = everything_is_found(&nodes, customers).await;
+    all_agree(nodes, Some(&customers), reader).await;
+}
+
+/// Every customer finds on every node what it was told, and is told it again.
+pub async fn everything_is_found(nodes: &Nodes, mut customers: Vec<Customer>) -> Vec<Customer> {
     for node in nodes.running() {
         let client = nodes.client(node).patient(PATIENCE);
         customers = each(customers, &client, Customer::check).await;
     }
     let last = nodes.client(nodes.running()[0]).patient(PATIENCE);
-    customers = each(customers, &last, Customer::repeat_everything).await;
+    each(customers, &last, Customer::repeat_everything).await
+}
+
+/// Ends the nodes, all of which run: they have the same chain, their books are balanced, their views
+/// are right, and the public topics have every record of it. Where the customers are all who did
+/// anything, the books are theirs.
+pub async fn all_agree(nodes: Nodes, customers: Option<&[Customer]>, reader: Reader) {
     nodes.everything_is_published().await;
     let Nodes { site, nodes } = nodes;
     let mut heads = Vec::new();
+    let count = nodes.len();
     for (node, process) in nodes.into_iter().enumerate() {
         let ended = process.unwrap().terminate();
         assert!(ended.status.success(), "node {node}: {ended:?}");
     }
-    for node in 0..3 {
+    for node in 0..count {
         let data = site.data(node);
-        heads.push(balanced(&data, Some(&customers)));
+        heads.push(balanced(&data, customers));
     }
     let newest = *heads.iter().max_by_key(|head| head.number).unwrap();
     println!("{} events, {} commits, epoch {}", newest.position, newest.number, newest.epoch);
+    let longest = heads.iter().position(|head| *head == newest).unwrap();
+    let journal = SqliteJournal::open_read_only(&site.data(longest)).unwrap();
     for (node, head) in heads.iter().enumerate() {
+        // Each hash covers all that came before it.
+        assert_eq!(journal.head_at(head.number).unwrap(), Some(*head), "node {node}");
         views_are_the_fold(&site.data(node), *head).await;
     }
-    let longest = heads.iter().position(|head| *head == newest).unwrap();
     reader.agrees(&site.data(longest), &site.prefix);
 }

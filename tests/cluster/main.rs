@@ -1,7 +1,8 @@
-//! Several dockets on three brokers, under load, while nodes and brokers are killed and started
-//! again.
+//! Several dockets on three brokers, under load, while nodes and brokers are killed, stopped and
+//! started again.
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
+mod ann;
 #[path = "../crash/books.rs"]
 mod books;
 mod brokers;
@@ -28,4 +29,6 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod versions;
 mod work;
+mod zombie;

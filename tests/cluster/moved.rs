@@ -9,10 +9,11 @@ use docket::{
     client::Client,
     journal::{KafkaJournal, kafka::Options},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    site::{Nodes, OPERATOR, PATIENCE, Site, get, post},
+    ann::{log_in, opens_a_shop, order},
+    site::{Nodes, OPERATOR, PATIENCE, Site, get},
     support::{Process, kafka, program},
 };
 
@@ -29,20 +30,6 @@ fn alone(site: &Site, data: &Path) -> Process {
     variables.retain(|(name, _)| *name != "DOCKET_BLOBS");
     variables.push(("DOCKET_JOURNAL", "sqlite"));
     Process::start(data, &variables)
-}
-
-async fn log_in(client: &Client) -> String {
-    let body = json!({ "login": "ann", "password": "a long password" });
-    let session = post(client, "", "/v1/sessions", &body).await;
-    assert_eq!(session.status, 201, "{session:?}");
-    session.body["token"].as_str().unwrap().to_owned()
-}
-
-async fn order(client: &Client, token: &str) -> Value {
-    let order = json!({ "store": "corner", "lines": [{ "sku": "atlas", "quantity": 1 }] });
-    let placed = post(client, token, "/v1/orders", &order).await;
-    assert_eq!(placed.status, 201, "{placed:?}");
-    placed.body["id"].clone()
 }
 
 async fn sees(client: &Client, token: &str, orders: &[&Value]) {
@@ -65,14 +52,7 @@ async fn a_docket_moves_into_kafka_and_back() {
 
     let shop = alone(&site, &old);
     let client = shop.client();
-    let body = json!({ "login": "ann", "password": "a long password" });
-    assert_eq!(post(&client, "", "/v1/accounts", &body).await.status, 201);
-    let ann = log_in(&client).await;
-    assert_eq!(post(&client, &ann, "/v1/stores", &json!({ "store": "corner" })).await.status, 201);
-    let price = json!({ "minor": 100, "currency": "CNY" });
-    let listing = json!({ "sku": "atlas", "title": "Atlas", "price": price, "quantity": 5 });
-    let listed = post(&client, &ann, "/v1/stores/corner/listings", &listing).await;
-    assert_eq!(listed.status, 201, "{listed:?}");
+    let ann = opens_a_shop(&client).await;
     let first = order(&client, &ann).await;
     let there = ["--from", &from, "--to", &place, "--data", &node];
     let refused = copy(&site, &there);

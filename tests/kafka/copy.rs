@@ -393,7 +393,7 @@ async fn whoever_is_in_the_way_is_named_with_the_flag() {
         ),
         (
             &["--from", "sqlite:data", "--to", &place, "--data", "y", "--kafka-setting", "a=b"],
-            "--kafka-setting: Client config error: No such configuration property: \"a\" a b",
+            "--kafka-setting: the setting a of the Kafka client is refused: No such configuration",
         ),
         (&["--from", "sqlite:data", "--to", "sqlite:."], "it is not empty, data is in it"),
     ];

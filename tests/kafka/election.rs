@@ -4,10 +4,17 @@ use std::time::{Duration, Instant};
 
 use docket::{
     cluster::{Election, seats},
-    journal::{KafkaJournal, kafka::Options},
+    journal::{
+        KafkaJournal,
+        kafka::{Options, journal_topic, keys_topic},
+    },
 };
 use events::NodeName;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _},
+    mocking::MockCluster,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
 
 use super::{
     client::PATIENCE,
@@ -31,8 +38,12 @@ async fn site(brokers: &str) -> Options {
 }
 
 fn stand(site: &Options) -> Election {
+    stand_with(site, SESSION)
+}
+
+fn stand_with(site: &Options, session: Duration) -> Election {
     let address = NodeName::new(format!("{}:1", Uuid::new_v4())).unwrap();
-    Election::stand(&site.client(), &site.prefix, &address, SESSION).unwrap()
+    Election::stand(&site.client(), &site.prefix, &address, session).unwrap()
 }
 
 async fn has_its_turn(node: &Election) {
@@ -116,6 +127,49 @@ async fn who_steps_aside_leaves_the_turn_to_another_and_stands_again() {
     assert!(lost.is_err(), "who comes back does not take its place");
     drop(other);
     has_its_turn(&first).await;
+}
+
+/// As it is when a node that was stopped goes on: its seat is somebody else's, and it hears at the same
+/// time that what it wrote came too late. Each of these steps aside a little later than the one before,
+/// so that some do while the coordinator has not yet answered that they may come back. Kafka's client
+/// can end the whole process there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_steps_aside_when_its_seat_is_lost_stands_again() {
+    let brokers = MockCluster::new(1).unwrap();
+    let nodes = [(); 24].map(|()| {
+        let site = options(&brokers.bootstrap_servers(), &kafka::prefix());
+        for topic in [journal_topic(&site.prefix), keys_topic(&site.prefix)] {
+            brokers.create_topic(&topic, 1, 1).unwrap();
+        }
+        // Those who join such a group wait for three seconds.
+        stand_with(&site, 2 * SESSION)
+    });
+    for node in &nodes {
+        has_its_turn(node).await;
+    }
+    let round_trip = Duration::from_millis(300);
+    brokers.broker_round_trip_time(-1, round_trip).unwrap();
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
+    brokers.request_errors(RDKafkaApiKey::Heartbeat, &[unknown; 1000]);
+    let stepping = nodes.into_iter().zip(0..).map(|(node, n)| {
+        tokio::spawn(async move {
+            let mut turn = node.turn();
+            tokio::time::timeout(PATIENCE, turn.wait_for(|mine| !*mine)).await.unwrap().unwrap();
+            tokio::time::sleep(n * round_trip / 12).await;
+            node.step_aside();
+            node
+        })
+    });
+    let stepping: Vec<_> = stepping.collect();
+    let mut nodes = Vec::new();
+    for node in stepping {
+        nodes.push(node.await.unwrap());
+    }
+    brokers.clear_request_errors(RDKafkaApiKey::Heartbeat);
+    brokers.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    for node in &nodes {
+        has_its_turn(node).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! stopped, or told something else than the others.
 #![allow(clippy::unwrap_used)] // The lint knows tests, and not the functions they share.
 
+mod guarded;
 mod operate;
 mod settings;
 #[allow(dead_code, reason = "two programs use it")]
@@ -11,4 +12,3 @@ mod site;
 mod support;
 mod together;
 mod turns;
-mod zombie;

@@ -53,42 +53,6 @@ fn settings_of_the_kafka_client_reach_it_and_are_shown_to_nobody() {
     assert!(!ended.log.contains("hush-hush"), "{}", ended.log);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_versions_of_a_life_cycle_the_newer_one_holds_whoever_writes() {
-    let folder = tempfile::tempdir().unwrap();
-    let native = docket::builtin::builtin_lifecycle(&events::Channel::new("native").unwrap());
-    let native = native.unwrap();
-    let version = native.lines().find(|line| line.starts_with("version")).unwrap();
-    std::fs::write(folder.path().join("native.toml"), native.replace(version, "version = 77"))
-        .unwrap();
-    let old = Site::on(&kafka::bootstrap(), 1);
-    let in_force = async |nodes: &Nodes, node: usize| {
-        let told = get(&nodes.client(node), OPERATOR, "/v1/lifecycles/native").await;
-        assert_eq!(told.status, 200, "{told:?}");
-        told.body["version"].as_u64().unwrap()
-    };
-    // The first writes, and knows the version that docket comes with.
-    let mut nodes = Nodes::start(old, 1).await;
-    let before = in_force(&nodes, 0).await;
-    assert!(before < 77);
-    // The second follows, whatever it is told, until it writes.
-    nodes.site.tell("LIFECYCLES", folder.path().to_str().unwrap());
-    nodes.nodes.push(Some(nodes.site.start(1)));
-    assert_eq!(in_force(&nodes, 1).await, before);
-    nodes.kill(0);
-    nodes.writer().await;
-    assert_eq!(in_force(&nodes, 1).await, 77);
-    // The first comes back with its older one, and takes over: the newer one stays.
-    nodes.site.tell("LIFECYCLES", "");
-    nodes.start_again(0);
-    assert_eq!(in_force(&nodes, 0).await, 77);
-    nodes.kill(1);
-    assert_eq!(nodes.writer().await, 0);
-    assert_eq!(in_force(&nodes, 0).await, 77);
-    let log = nodes.node(0).log();
-    assert!(log.contains("is not newer than 77, which is in force"), "{log}");
-}
-
 /// A setting that can never hold stops the start, and not the taking over of some night.
 #[test]
 fn a_setting_of_a_channel_that_is_wrong_stops_the_start() {

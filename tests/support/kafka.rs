@@ -21,6 +21,10 @@ use rdkafka::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
+pub mod guard;
+
+use guard::Guard;
+
 /// Names a cluster that is there already: `HOST:PORT`, several with commas.
 const ELSEWHERE: &str = "KAFKA_BROKERS";
 
@@ -36,6 +40,7 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     folder: TempDir,
     id: String,
+    guard: Option<Guard>,
     _turn: Option<Turn>,
 }
 
@@ -74,7 +79,7 @@ pub fn bootstrap() -> String {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     match std::env::var(ELSEWHERE) {
         Ok(brokers) => brokers,
-        Err(_) => SHARED.get_or_init(|| Cluster::begin(1, None)).bootstrap(),
+        Err(_) => SHARED.get_or_init(|| Cluster::new(1, None).begun()).bootstrap(),
     }
 }
 
@@ -88,10 +93,17 @@ impl Cluster {
     /// another test of this program has some of its own, it waits for those to go.
     pub fn start(brokers: usize) -> Self {
         let turn = Turn::wait();
-        Self::begin(brokers, Some(turn))
+        Self::new(brokers, Some(turn)).begun()
     }
 
-    fn begin(brokers: usize, turn: Option<Turn>) -> Self {
+    /// Starts one broker in the same way that has another listener, which asks who comes.
+    pub fn guarded() -> Self {
+        let mut it = Self::new(1, Some(Turn::wait()));
+        it.guard = Some(Guard::new(it.folder.path(), free_ports(1)[0]));
+        it.begun()
+    }
+
+    fn new(brokers: usize, turn: Option<Turn>) -> Self {
         let mut ports = free_ports(2 * brokers).into_iter();
         let mut broker = || Broker {
             port: ports.next().unwrap(),
@@ -99,13 +111,21 @@ impl Cluster {
             child: None,
         };
         let brokers: Vec<_> = (0..brokers).map(|_| broker()).collect();
-        let mut it = Self { brokers, folder: folder(), id: kafka_id(), _turn: turn };
-        for i in 0..it.brokers.len() {
-            it.format(i);
-            it.spawn(i);
+        Self { brokers, folder: folder(), id: kafka_id(), guard: None, _turn: turn }
+    }
+
+    fn begun(mut self) -> Self {
+        for i in 0..self.brokers.len() {
+            self.format(i);
+            self.spawn(i);
         }
-        it.wait_until_ready();
-        it
+        self.wait_until_ready();
+        self
+    }
+
+    /// The listener that asks who comes, where there is one.
+    pub fn guard(&self) -> &Guard {
+        self.guard.as_ref().expect("the cluster is guarded")
     }
 
     /// Where clients find it: every broker, those that are not running too.
@@ -224,20 +244,24 @@ impl Cluster {
         let voters = voters.map(|(it, id)| format!("{id}@127.0.0.1:{}", it.controller_port));
         let voters = voters.collect::<Vec<_>>().join(",");
         let copies = self.brokers.len().min(3);
+        let guard = self.guard.as_ref();
+        let guarded = guard.map(|it| format!(",{}://{}", guard::LISTENER, it.address()));
         format!(
             "node.id={}\n\
-             listeners=PLAINTEXT://{},CONTROLLER://127.0.0.1:{controller_port}\n\
+             listeners=PLAINTEXT://{},CONTROLLER://127.0.0.1:{controller_port}{}\n\
              controller.quorum.voters={voters}\n\
              log.dirs={}\n\
              default.replication.factor={copies}\n\
              offsets.topic.replication.factor={copies}\n\
              transaction.state.log.replication.factor={copies}\n\
              transaction.state.log.min.isr={}\n\
-             {SETTINGS}",
+             {SETTINGS}{}",
             i + 1,
             self.address(i),
+            guarded.unwrap_or_default(),
             self.folder_of(i).join("data").display(),
             copies.div_ceil(2),
+            guard.map(Guard::settings).unwrap_or_default(),
         )
     }
 
@@ -312,6 +336,7 @@ impl Drop for Broker {
 const SETTINGS: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 auto.create.topics.enable=false
