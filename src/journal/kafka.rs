@@ -71,6 +71,9 @@ const WHOLE: &[u8] = b"whole";
 /// How long the brokers may take to let this client in.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
+/// The local journal's WAL is copied into the file from so many pages on: 64 MiB.
+const WAL_PAGES_SOFT: u32 = 16_384;
+
 /// How long a key that was stored may take to come back.
 const KEY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -212,8 +215,14 @@ impl KafkaJournal {
         reached.map_err(|error| JournalError::Closed(error.to_string()))??;
         prepare(&config, &topics).await?;
         let topics = [journal_topic(prefix), keys_topic(prefix)];
-        // What a machine's end takes away is read again.
-        let sqlite = sqlite::Options { synced: false, ..sqlite::Options::default() };
+        // What a machine's end takes away is read again; so nothing but emptying the WAL waits for the
+        // disk, and that is done in larger pieces.
+        let sqlite = sqlite::Options {
+            synced: false,
+            wal_pages_soft: WAL_PAGES_SOFT,
+            wal_pages_hard: 2 * WAL_PAGES_SOFT,
+            ..sqlite::Options::default()
+        };
         let dir = dir.to_owned();
         let local = tokio::task::spawn_blocking(move || SqliteJournal::open(&dir, sqlite)).await;
         let local = local.map_err(|error| JournalError::Closed(error.to_string()))??;

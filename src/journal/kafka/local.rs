@@ -27,9 +27,9 @@ const GIVE_AFTER: Duration = Duration::from_millis(20);
 const GIVE_COMMITS: usize = 256;
 /// or so many bytes.
 const GIVE_BYTES: usize = 1024 * 1024;
-/// So many bytes are in memory alone at most. Where the local journal is slower than the log, nothing
-/// more is taken meanwhile.
-const UNSTORED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So many bytes are in memory alone at most, which bridges the moments in which the local journal waits
+/// for its disk. Where it is slower than the log for longer, nothing more is taken meanwhile.
+const UNSTORED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What can be read on this node.
 pub struct Local {
