@@ -292,7 +292,8 @@ impl KafkaJournal {
     /// # Errors
     /// When the journal is a part of a copy, or when the client cannot be made.
     pub fn begin(&self) -> Result<(), JournalError> {
-        match self.progress.borrow().unfinished {
+        let unfinished = self.progress.borrow().unfinished;
+        match unfinished {
             true => Err(JournalError::Unfinished { path: self.topics[0].clone() }),
             false => self.begin_to_send(),
         }
@@ -305,7 +306,8 @@ impl KafkaJournal {
     /// When the client cannot be made, or no broker answers.
     pub fn begin_copy(&self) -> Result<(), JournalError> {
         self.begin_to_send()?;
-        match *self.head().borrow() == Head::default() {
+        let is_empty = *self.head().borrow() == Head::default();
+        match is_empty {
             true => self.put_key(COPY, Some(UNFINISHED)),
             false => Ok(()),
         }
@@ -338,7 +340,7 @@ impl KafkaJournal {
         }
     }
 
-    /// Waits until the follower tells something. Blocks.
+    /// Waits until something is told of what is taken. Blocks.
     fn wait(
         &self,
         until: Instant,
@@ -379,7 +381,7 @@ impl KafkaJournal {
 
     fn new_sender(&self) -> Result<Sender, JournalError> {
         let read = self.progress.borrow().read.keys;
-        Sender::new(&self.config, self.topics.clone(), Arc::clone(&self.taking), read)
+        Sender::new(&self.config, self.topics.clone(), &self.taking, read)
     }
 }
 

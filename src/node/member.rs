@@ -179,9 +179,6 @@ impl Seat {
             if let Some(reason) = &progress.borrow_and_update().failed {
                 return Err(other(JournalError::Closed(reason.to_string())));
             }
-            if progress.has_changed().is_err() {
-                return Err(other(JournalError::Closed("its follower has ended".into())));
-            }
             if *stop.borrow() || *turn.borrow_and_update() {
                 return Ok(standby);
             }

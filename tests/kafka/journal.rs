@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// Ends, and gives the folder back.
-    fn close(self) -> TempDir {
+    pub fn close(self) -> TempDir {
         let Self { journal, folder } = self;
         drop(Arc::into_inner(journal).expect("nobody else has it"));
         folder

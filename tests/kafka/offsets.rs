@@ -1,8 +1,10 @@
 //! A writer takes its commits by the offsets that the brokers tell, and sees by them that somebody
 //! else has written.
 
-use docket::journal::{Journal as _, JournalError, kafka::record_of};
-use events::{Commit, Epoch, Head};
+use std::sync::Arc;
+
+use docket::journal::{Journal as _, JournalError, SqliteJournal, kafka::record_of, sqlite};
+use events::{Commit, Epoch, Head, WrappedKey};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{
@@ -13,15 +15,23 @@ use super::{
 
 /// So many commits in a row that it reads its own no more.
 const BUSY: usize = 300;
+/// One of so many brings a key.
+const KEY_EVERY: usize = 100;
 
-/// Appends this many, each when the one before is acknowledged.
+/// Appends this many, each when the one before is acknowledged. Some use keys of their own.
 async fn append_many(node: &Node, head: &mut Head, epoch: u64) {
-    for _ in 0..BUSY {
+    for n in 0..BUSY {
         let next = commit(head, epoch, 1);
-        node.append(&next).await.unwrap();
         *head = next.head();
+        let key = || WrappedKey { id: key_of(head.number.0), bytes: vec![1; 60] };
+        let keys = (n % KEY_EVERY == 0).then(key).into_iter().collect();
+        node.journal.append(Arc::new(next), keys).await.unwrap().unwrap();
         assert_eq!(*node.journal.head().borrow(), *head, "what is acknowledged can be read");
     }
+}
+
+fn key_of(number: u64) -> String {
+    format!("account/{number}")
 }
 
 /// Puts a commit into the log as a node does.
@@ -46,6 +56,11 @@ async fn a_busy_writer_passes_over_what_came_too_late() {
     }
     assert_eq!(other.caught_up().await, head);
     assert_eq!((other.fenced(), other.commits().await), (3, node.commits().await));
+    for node in [&node, &other] {
+        for number in (1..=head.number.0).step_by(KEY_EVERY) {
+            assert!(node.journal.wrapped_key(&key_of(number)).unwrap().is_some(), "{number}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,4 +88,17 @@ async fn a_busy_writer_sees_that_it_has_lost_its_place_and_follows() {
     append_many(&new, &mut newest, 3).await;
     assert_eq!(old.caught_up().await, newest, "it reads again");
     assert_eq!(old.commits().await, new.commits().await);
+}
+
+/// Whoever ends a journal has its folder back at once, whatever its client is still at.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_folder_of_a_writer_that_ended_is_free() {
+    let prefix = kafka::prefix();
+    let node = Node::open(&prefix).await;
+    node.journal.begin().unwrap();
+    let mut head = Head::default();
+    append_many(&node, &mut head, 1).await;
+    let folder = node.close();
+    let copy = SqliteJournal::open(folder.path(), sqlite::Options::default()).unwrap();
+    assert_eq!(*copy.head().borrow(), head);
 }

@@ -1,6 +1,7 @@
 //! Reads the topics of a journal: one thread. What it reads is taken in its order ([`Taking`]).
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use events::{Epoch, Head};
+use events::{Epoch, Head, WrappedKey};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -42,10 +43,10 @@ impl Offsets {
     }
 }
 
-/// What the follower tells.
+/// What is told of it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
-    /// What has been read and judged.
+    /// What has been taken, or passed over.
     pub read: Offsets,
     /// Whether it is a part of a copy.
     pub unfinished: bool,
@@ -53,7 +54,7 @@ pub struct Progress {
     pub epoch: Epoch,
     /// How many commits came too late.
     pub fenced: u64,
-    /// Why it reads no more.
+    /// Why nothing more is taken.
     pub failed: Option<Arc<str>>,
 }
 
@@ -123,7 +124,17 @@ impl Follower {
     }
 
     /// Reads until it is told to end, or until something is wrong.
-    pub fn run(mut self, ends: &AtomicBool) {
+    pub fn run(self, ends: &AtomicBool) {
+        let (taking, writing) = (Arc::clone(&self.taking), self.writing.clone());
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.follow(ends))) {
+            let reason: Arc<str> = "the journal's follower panicked".into();
+            taking.fail(&reason);
+            writing.fail(&reason);
+            resume_unwind(panic);
+        }
+    }
+
+    fn follow(mut self, ends: &AtomicBool) {
         while !ends.load(Ordering::Relaxed) {
             if let Err(error) = self.step() {
                 tracing::error!(%error, "the journal is followed no more");
@@ -170,12 +181,14 @@ impl Follower {
             }
             Some(Ok(message)) => {
                 let (id, bytes) = read_key(&message)?;
-                let mut taker = self.taking.lock()?;
-                match id == COPY {
-                    true => taker.set_unfinished(bytes.as_deref() == Some(UNFINISHED)),
-                    false => taker.put_key(id, bytes)?,
+                if id == COPY {
+                    let unfinished = bytes.as_deref() == Some(UNFINISHED);
+                    self.taking.lock()?.set_unfinished(unfinished);
+                } else {
+                    self.put_key(id, bytes)?;
                 }
-                taker.keys_reach(message.offset() + 1, &mut outcomes)?;
+                let next = message.offset() + 1;
+                self.taking.lock()?.keys_reach(next, &mut outcomes)?;
                 waits = false;
             }
             Some(Err(error)) => passing(error)?,
@@ -207,6 +220,20 @@ impl Follower {
             (self.away, self.pauses, self.known) = (!self.away, false, 0);
         }
         Ok(wait)
+    }
+
+    /// Stores a key, or destroys it, behind what was taken before. That may wait for the disk, and
+    /// others take commits meanwhile: those that need the key wait until it is told of.
+    fn put_key(&self, id: String, bytes: Option<Vec<u8>>) -> Result<(), JournalError> {
+        let local = {
+            let mut taker = self.taking.lock()?;
+            taker.storing.give();
+            Arc::clone(&taker.local)
+        };
+        match bytes {
+            Some(bytes) => local.stored.ensure_key(WrappedKey { id, bytes }).map(drop),
+            None => local.stored.destroy_key(&id),
+        }
     }
 
     fn assign(&self, next: Offsets, commits: bool) -> Result<(), JournalError> {

@@ -141,7 +141,7 @@ impl Local {
     }
 }
 
-/// What was taken on its way to the local journal. One thread has it.
+/// What was taken on its way to the local journal. Whoever takes a commit has it.
 pub struct Storing {
     local: Arc<Local>,
     /// Not given to it yet.
@@ -395,7 +395,8 @@ mod tests {
     #[test]
     fn a_slow_local_journal_is_waited_for_and_a_full_one_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let options = sqlite::Options { max_page_count: Some(4000), ..sqlite::Options::default() };
+        let options =
+            sqlite::Options { max_page_count: Some(16_000), ..sqlite::Options::default() };
         let (local, mut storing) = local(folder.path(), options);
         let mut head = Head::default();
         let refused = loop {
@@ -407,9 +408,9 @@ mod tests {
             let unstored: usize =
                 local.newest().iter().flat_map(|it| &it.decisions).map(|it| it.bytes()).sum();
             assert!(unstored <= UNSTORED_BYTES_MAX, "{unstored} bytes");
-            assert!(head.number.0 < 1000, "16 MiB take no more than this");
+            assert!(head.number.0 < 2000, "64 MiB take no more than this");
         };
         assert!(matches!(refused, JournalError::Sqlite { .. }), "{refused}");
-        assert!(head.number.0 > 10, "some were stored");
+        assert!(local.stored.head().borrow().number.0 > 0, "some were stored");
     }
 }

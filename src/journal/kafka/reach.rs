@@ -18,7 +18,8 @@ use rdkafka::{
 use super::{Options, topics::kafka};
 use crate::journal::JournalError;
 
-/// How long one question takes before it is looked what was heard meanwhile.
+/// How long the first question takes before it is looked what was heard meanwhile; each that follows
+/// takes twice as long.
 const ASK: Duration = Duration::from_millis(500);
 
 /// What brokers said.
@@ -82,13 +83,14 @@ pub fn reach(options: &Options, within: Duration) -> Result<Metadata, JournalErr
     let mut config = options.client();
     let asking = config.set_log_level(RDKafkaLogLevel::Info).create_with_context(Heard::default());
     let asking: BaseConsumer<Heard> = asking.map_err(kafka("cannot make a client of Kafka"))?;
-    let until = Instant::now() + within;
+    let (until, mut ask) = (Instant::now() + within, ASK);
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let error = match asking.fetch_metadata(None, left.min(ASK)) {
+        let error = match asking.fetch_metadata(None, left.min(ask)) {
             Ok(metadata) => return Ok(metadata),
             Err(error) => error,
         };
+        ask *= 2;
         while asking.poll(Duration::ZERO).is_some() {}
         let late = Instant::now() >= until;
         if let Some(reason) = asking.context().reason(late) {

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -58,7 +58,8 @@ pub type Key = (String, Option<Vec<u8>>);
 #[derive(Clone)]
 struct Waits {
     waiting: Arc<Mutex<Waiting>>,
-    taking: Arc<Taking>,
+    /// A client may outlive the journal by a moment, and must not keep its folder.
+    taking: Weak<Taking>,
 }
 
 #[derive(Default)]
@@ -101,8 +102,9 @@ impl ProducerContext<NoCustomPartitioner> for Waits {
         match (*sent, outcome) {
             (Sent::Key(answer), outcome) => drop(answer.send(outcome)),
             (Sent::Commit(commit, keys), Ok(offset)) => {
-                let outcomes = self.taking.delivered(&commit, offset, keys);
-                self.delivered(commit.number, &outcomes);
+                let taking = self.taking.upgrade();
+                let outcomes = taking.map(|it| it.delivered(&commit, offset, keys));
+                self.delivered(commit.number, &outcomes.unwrap_or_default());
             }
             (Sent::Commit(commit, _), Err(reason)) => {
                 let number = commit.number;
@@ -118,10 +120,10 @@ impl Sender {
     pub fn new(
         config: &ClientConfig,
         [journal, keys]: [String; 2],
-        taking: Arc<Taking>,
+        taking: &Arc<Taking>,
         after: i64,
     ) -> Result<Self, JournalError> {
-        let waits = Waits { waiting: Arc::default(), taking };
+        let waits = Waits { waiting: Arc::default(), taking: Arc::downgrade(taking) };
         let producer = config
             .clone()
             // The same record is never there twice, and none overtakes another.
@@ -186,7 +188,7 @@ impl Sender {
         answered.recv().unwrap_or_else(|_| Err(sender_ended().into()))
     }
 
-    /// The oldest commit that the follower has not taken.
+    /// The oldest commit that is not taken yet.
     pub fn next(&self) -> Option<Arc<Commit>> {
         let waiting = locked(&self.0.waits.waiting);
         let next = waiting.commits.iter().find(|wait| !wait.taken);

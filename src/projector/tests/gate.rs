@@ -47,8 +47,8 @@ pub fn waited_for(folder: &Path) {
 fn wait_for(folder: &Path, is: impl Fn(Option<&Writes>) -> bool) {
     let all = WRITES.lock().unwrap();
     let waits = |all: &mut BTreeMap<_, _>| !is(all.get(folder));
-    let waited = CHANGED.wait_timeout_while(all, super::SOON, waits).unwrap();
-    assert!(!waited.1.timed_out(), "nobody writes");
+    let late = CHANGED.wait_timeout_while(all, super::SOON, waits).unwrap().1.timed_out();
+    assert!(!late, "nobody writes");
 }
 
 /// Opens a store whose writes can be held up.
