@@ -39,7 +39,7 @@ fn options(prefix: &str) -> Options {
     options_on(kafka::bootstrap(), prefix)
 }
 
-fn options_on(brokers: String, prefix: &str) -> Options {
+pub fn options_on(brokers: String, prefix: &str) -> Options {
     Options { brokers, prefix: prefix.to_owned(), replication: 1, settings: Vec::new() }
 }
 
@@ -52,7 +52,7 @@ impl Node {
         Self::with(folder, &options(prefix)).await
     }
 
-    async fn with(folder: TempDir, options: &Options) -> Self {
+    pub async fn with(folder: TempDir, options: &Options) -> Self {
         let journal = KafkaJournal::open(folder.path(), options).await.unwrap();
         Self { journal: Arc::new(journal), folder }
     }

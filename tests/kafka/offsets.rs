@@ -9,8 +9,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{
     client::{PATIENCE, writer},
-    journal::{Node, commit},
-    support::kafka,
+    journal::{Node, commit, options_on},
+    support::kafka::{self, Cluster},
 };
 
 /// So many commits in a row that it reads its own no more.
@@ -93,12 +93,17 @@ async fn a_busy_writer_sees_that_it_has_lost_its_place_and_follows() {
 /// Whoever ends a journal has its folder back at once, whatever its client is still at.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_folder_of_a_writer_that_ended_is_free() {
-    let prefix = kafka::prefix();
-    let node = Node::open(&prefix).await;
+    let mut brokers = Cluster::start(1);
+    let site = options_on(brokers.bootstrap(), &kafka::prefix());
+    let node = Node::with(tempfile::tempdir().unwrap(), &site).await;
     node.journal.begin().unwrap();
-    let mut head = Head::default();
-    append_many(&node, &mut head, 1).await;
+    let first = commit(&Head::default(), 1, 1);
+    node.append(&first).await.unwrap();
+    brokers.pause(0);
+    let waits = node.send(&commit(&first.head(), 1, 1));
     let folder = node.close();
     let copy = SqliteJournal::open(folder.path(), sqlite::Options::default()).unwrap();
-    assert_eq!(*copy.head().borrow(), head);
+    assert_eq!(*copy.head().borrow(), first.head());
+    assert!(matches!(waits.await.unwrap(), Err(JournalError::Closed(_))));
+    brokers.resume(0);
 }
