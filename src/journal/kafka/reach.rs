@@ -22,6 +22,9 @@ use crate::journal::JournalError;
 /// takes twice as long.
 const ASK: Duration = Duration::from_millis(500);
 
+/// How long to wait for news before asking again.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// What brokers said.
 #[derive(Default)]
 struct Heard(Mutex<Said>);
@@ -90,8 +93,13 @@ pub fn reach(options: &Options, within: Duration) -> Result<Metadata, JournalErr
             Ok(metadata) => return Ok(metadata),
             Err(error) => error,
         };
-        ask *= 2;
-        while asking.poll(Duration::ZERO).is_some() {}
+        ask = within.min(2 * ask);
+        // Some questions come back at once: the next is asked after a moment.
+        let moment = MOMENT.min(until.saturating_duration_since(Instant::now()));
+        let mut heard = asking.poll(moment);
+        while heard.is_some() {
+            heard = asking.poll(Duration::ZERO);
+        }
         let late = Instant::now() >= until;
         if let Some(reason) = asking.context().reason(late) {
             return Err(JournalError::Kafka { doing, reason });
