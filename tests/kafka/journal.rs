@@ -39,7 +39,7 @@ fn options(prefix: &str) -> Options {
     options_on(kafka::bootstrap(), prefix)
 }
 
-pub fn options_on(brokers: String, prefix: &str) -> Options {
+fn options_on(brokers: String, prefix: &str) -> Options {
     Options { brokers, prefix: prefix.to_owned(), replication: 1, settings: Vec::new() }
 }
 
@@ -52,7 +52,7 @@ impl Node {
         Self::with(folder, &options(prefix)).await
     }
 
-    pub async fn with(folder: TempDir, options: &Options) -> Self {
+    async fn with(folder: TempDir, options: &Options) -> Self {
         let journal = KafkaJournal::open(folder.path(), options).await.unwrap();
         Self { journal: Arc::new(journal), folder }
     }
@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// Ends, and gives the folder back.
-    pub fn close(self) -> TempDir {
+    fn close(self) -> TempDir {
         let Self { journal, folder } = self;
         drop(Arc::into_inner(journal).expect("nobody else has it"));
         folder

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use docket::journal::{Journal as _, JournalError, SqliteJournal, kafka::record_of, sqlite};
+use docket::journal::{Journal as _, JournalError, kafka::record_of};
 use events::{Commit, Epoch, Head, WrappedKey};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{
     client::{PATIENCE, writer},
-    journal::{Node, commit, options_on},
-    support::kafka::{self, Cluster},
+    journal::{Node, commit},
+    support::kafka,
 };
 
 /// So many commits in a row that it reads its own no more.
@@ -88,22 +88,4 @@ async fn a_busy_writer_sees_that_it_has_lost_its_place_and_follows() {
     append_many(&new, &mut newest, 3).await;
     assert_eq!(old.caught_up().await, newest, "it reads again");
     assert_eq!(old.commits().await, new.commits().await);
-}
-
-/// Whoever ends a journal has its folder back at once, whatever its client is still at.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_folder_of_a_writer_that_ended_is_free() {
-    let mut brokers = Cluster::start(1);
-    let site = options_on(brokers.bootstrap(), &kafka::prefix());
-    let node = Node::with(tempfile::tempdir().unwrap(), &site).await;
-    node.journal.begin().unwrap();
-    let first = commit(&Head::default(), 1, 1);
-    node.append(&first).await.unwrap();
-    brokers.pause(0);
-    let waits = node.send(&commit(&first.head(), 1, 1));
-    let folder = node.close();
-    let copy = SqliteJournal::open(folder.path(), sqlite::Options::default()).unwrap();
-    assert_eq!(*copy.head().borrow(), first.head());
-    assert!(matches!(waits.await.unwrap(), Err(JournalError::Closed(_))));
-    brokers.resume(0);
 }

@@ -43,7 +43,7 @@ impl Offsets {
     }
 }
 
-/// What is told of it.
+/// How far a node is with the topics, and what it found there.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// What has been taken, or passed over.

@@ -382,3 +382,34 @@ impl From<Failure> for JournalError {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::{
+        super::{
+            follower::{Note, Progress},
+            local::Local,
+        },
+        *,
+    };
+    use crate::journal::sqlite::{Options, SqliteJournal};
+
+    /// Its client may be at something yet when a journal ends, whose folder is then free all the same.
+    #[test]
+    fn a_sender_does_not_keep_the_local_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteJournal::open(folder.path(), Options::default());
+        let local = Arc::new(Local::new(open().unwrap()));
+        let taking = Taking::new(local, Note::default(), watch::Sender::new(Progress::default()));
+        let taking = Arc::new(taking);
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        let topics = ["journal", "keys"].map(str::to_owned);
+        let sender = Sender::new(&config, topics, &taking, 0).unwrap();
+        drop(taking);
+        open().unwrap();
+        drop(sender);
+    }
+}
