@@ -71,8 +71,11 @@ const WHOLE: &[u8] = b"whole";
 /// How long the brokers may take to let this client in.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
-/// The local journal's WAL is copied into the file from so many pages on: 64 MiB.
-const WAL_PAGES_SOFT: u32 = 16_384;
+/// The local journal's WAL is copied into the file from so many bytes on.
+const WAL_BYTES_SOFT: u64 = 64 * 1024 * 1024;
+
+/// The bytes of a page of the local journal, which is given what was taken in pieces of a mebibyte.
+const LOCAL_PAGE_BYTES: u32 = 16 * 1024;
 
 /// How long a key that was stored may take to come back.
 const KEY_WITHIN: Duration = Duration::from_secs(30);
@@ -219,8 +222,9 @@ impl KafkaJournal {
         // disk, and that is done in larger pieces.
         let sqlite = sqlite::Options {
             synced: false,
-            wal_pages_soft: WAL_PAGES_SOFT,
-            wal_pages_hard: 2 * WAL_PAGES_SOFT,
+            page_bytes: LOCAL_PAGE_BYTES,
+            wal_bytes_soft: WAL_BYTES_SOFT,
+            wal_bytes_hard: 2 * WAL_BYTES_SOFT,
             ..sqlite::Options::default()
         };
         let dir = dir.to_owned();

@@ -42,17 +42,23 @@ use writer::Writer;
 /// The name of the journal's file in its folder.
 pub const FILE: &str = "journal.sqlite";
 
+/// A mebibyte.
+const MIB: u64 = 1024 * 1024;
+
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The largest the file may grow, in pages of 4 KiB; what does not fit is an error on append.
-    /// `None` leaves it to the disk.
+    /// The largest the file may grow, in its pages; what does not fit is an error on append. `None`
+    /// leaves it to the disk.
     pub max_page_count: Option<u32>,
-    /// From how many pages in the WAL on they are copied into the file, beside the writer.
-    pub wal_pages_soft: u32,
-    /// From how many pages in the WAL on the writer is made to wait, a moment, until the WAL can
+    /// The bytes of a page of a file that is made now: a power of two from 512 to 65,536. Large pages
+    /// cost less where much is written at once, and more where little is. Default: 4,096.
+    pub page_bytes: u32,
+    /// From how many bytes in the WAL on they are copied into the file, beside the writer.
+    pub wal_bytes_soft: u64,
+    /// From how many bytes in the WAL on the writer is made to wait, a moment, until the WAL can
     /// start over.
-    pub wal_pages_hard: u32,
+    pub wal_bytes_hard: u64,
     /// Whether a commit is synced before it counts. Where the journal is a copy of one elsewhere it
     /// need not be: what a machine's end takes away is copied again. Default: it is.
     pub synced: bool,
@@ -63,11 +69,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        // 32 MiB and 64 MiB: a start after a crash copies that much in well under a second.
         Self {
             max_page_count: None,
-            wal_pages_soft: 8192,
-            wal_pages_hard: 16_384,
+            page_bytes: 4096,
+            // A start after a crash copies that much in well under a second.
+            wal_bytes_soft: 32 * MIB,
+            wal_bytes_hard: 64 * MIB,
             synced: true,
             unfinished: false,
         }
@@ -112,7 +119,7 @@ impl SqliteJournal {
         let checkpoints =
             checkpoint::start(to_checkpoint, path.clone(), &options, !emptied, failed.clone())?;
         let writer =
-            Writer::new(conn, path.clone(), &options, Arc::clone(&head), checkpoints, failed);
+            Writer::new(conn, path.clone(), &options, Arc::clone(&head), checkpoints, failed)?;
         let (orders, thread) = writer.start()?;
         let readers = Readers::new(path.clone());
         Ok(Self { path, head, readers, writer: Some(WriterThread { orders, thread, lock }) })

@@ -220,7 +220,7 @@ fn a_full_disk_fails_one_append_and_loses_nothing_that_was_answered() {
 fn a_wal_cut_anywhere_opens_to_whole_commits() {
     let dir = TempDir::new().unwrap();
     let never =
-        Options { wal_pages_soft: u32::MAX, wal_pages_hard: u32::MAX, ..Options::default() };
+        Options { wal_bytes_soft: u64::MAX, wal_bytes_hard: u64::MAX, ..Options::default() };
     let journal = SqliteJournal::open(dir.path(), never).unwrap();
     let path = dir.path().join(FILE);
     let wal_path = dir.path().join(format!("{FILE}-wal"));
@@ -280,8 +280,16 @@ fn a_wal_cut_anywhere_opens_to_whole_commits() {
 
 #[test]
 fn the_wal_starts_over_beside_the_writer_and_after_a_reader() {
+    for page_bytes in [4096, 16_384] {
+        wal_starts_over(page_bytes);
+    }
+}
+
+fn wal_starts_over(page_bytes: u32) {
     let dir = TempDir::new().unwrap();
-    let options = Options { wal_pages_soft: 16, wal_pages_hard: 64, ..Options::default() };
+    let pages = |n| n * u64::from(page_bytes);
+    let (wal_bytes_soft, wal_bytes_hard) = (pages(16), pages(64));
+    let options = Options { page_bytes, wal_bytes_soft, wal_bytes_hard, ..Options::default() };
     let journal = SqliteJournal::open(dir.path(), options).unwrap();
     let wal_path = dir.path().join(format!("{FILE}-wal"));
     // Salt in the WAL's header, new whenever the WAL starts over.
@@ -315,6 +323,27 @@ fn the_wal_starts_over_beside_the_writer_and_after_a_reader() {
     }
     let head = append_next();
     assert_eq!(verify(&journal), Ok(head));
+}
+
+/// A file keeps the pages that it was made with, whoever opens it.
+#[test]
+fn pages_are_as_large_as_a_new_file_is_to_have_them() {
+    let bytes = |dir: &Path| {
+        let conn = rusqlite::Connection::open(dir.join(FILE)).unwrap();
+        conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let commits = chain(&[&[3], &[1, 2]]);
+    for (made, opened) in [(4096, 16_384), (16_384, 4096)] {
+        let dir = TempDir::new().unwrap();
+        for (page_bytes, commit) in [made, opened].into_iter().zip(&commits) {
+            let options = Options { page_bytes, ..Options::default() };
+            let journal = SqliteJournal::open(dir.path(), options).unwrap();
+            append_all(&journal, std::slice::from_ref(commit));
+            drop(journal);
+            assert_eq!(bytes(dir.path()), made);
+        }
+        assert_eq!(verify(&open(dir.path())), Ok(commits[1].head()));
+    }
 }
 
 #[test]

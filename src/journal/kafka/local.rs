@@ -22,7 +22,7 @@ use tokio::sync::{oneshot::error::TryRecvError, watch};
 use crate::journal::{Appending, Indexed, Journal as _, JournalError, SqliteJournal};
 
 /// The local journal is given what was taken after so long at the latest,
-const GIVE_AFTER: Duration = Duration::from_millis(20);
+const GIVE_AFTER: Duration = Duration::from_millis(100);
 /// or as soon as it is so many commits,
 const GIVE_COMMITS: usize = 256;
 /// or so many bytes.

@@ -4,8 +4,8 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
-        mpsc::{self, RecvTimeoutError},
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        mpsc::{self, RecvTimeoutError, TrySendError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -31,6 +31,41 @@ const OWED_EVERY: Duration = Duration::from_secs(1);
 pub struct Checkpoints {
     orders: mpsc::SyncSender<Order>,
     thread: JoinHandle<()>,
+    barrier: Arc<Barrier>,
+}
+
+/// Where the writer stands while the WAL starts over. Without it the two would wait for SQLite's
+/// lock, which neither is woken for: who writes all the time has it again before the other looks.
+#[derive(Debug, Default)]
+struct Barrier {
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Barrier {
+    /// Closed for as long as what is given back is there.
+    fn close(&self) -> Closed<'_> {
+        self.set(true);
+        Closed(self)
+    }
+
+    fn set(&self, closed: bool) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(closed, |closed| *closed));
+    }
+}
+
+struct Closed<'a>(&'a Barrier);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 enum Order {
@@ -43,7 +78,11 @@ enum Order {
 struct Checkpointer {
     conn: Connection,
     path: PathBuf,
+    barrier: Arc<Barrier>,
+    page_bytes: u64,
+    /// In pages.
     soft: i64,
+    /// In pages.
     hard: i64,
     /// At how many pages the WAL is made to start over: `hard`, or more when it could not.
     restart_at: i64,
@@ -69,9 +108,22 @@ pub fn start(
     owed: bool,
     failed: Arc<OnceLock<String>>,
 ) -> Result<Checkpoints, JournalError> {
-    let (soft, hard) = (i64::from(options.wal_pages_soft), i64::from(options.wal_pages_hard));
+    let page_bytes = super::file::page_bytes(&conn, &path)?;
+    let pages = |bytes: u64| i64::try_from(bytes / page_bytes).unwrap_or(i64::MAX);
+    let (soft, hard) = (pages(options.wal_bytes_soft), pages(options.wal_bytes_hard));
     let owed = owed.then(Instant::now);
-    let mut checkpointer = Checkpointer { conn, path, soft, hard, restart_at: hard, owed, failed };
+    let barrier = Arc::new(Barrier::default());
+    let mut checkpointer = Checkpointer {
+        conn,
+        path,
+        barrier: Arc::clone(&barrier),
+        page_bytes,
+        soft,
+        hard,
+        restart_at: hard,
+        owed,
+        failed,
+    };
     let (orders, queue) = mpsc::sync_channel(1);
     let run = move || {
         while checkpointer.failed.get().is_none() {
@@ -83,14 +135,19 @@ pub fn start(
         thread::Builder::new().name("journal checkpoint".into()).spawn(run).map_err(|source| {
             JournalError::Io { doing: "cannot start the journal's checkpointer".into(), source }
         })?;
-    Ok(Checkpoints { orders, thread })
+    Ok(Checkpoints { orders, thread, barrier })
 }
 
 impl Checkpoints {
-    /// Tells the checkpointer that the WAL has grown. Never waits: when it is busy, it will look
-    /// anyway.
-    pub fn look(&self) {
-        let _ = self.orders.try_send(Order::Look);
+    /// Tells the checkpointer that the WAL has grown, and says whether there still is one. Never
+    /// waits: when it is busy, it will look anyway.
+    pub fn look(&self) -> bool {
+        !matches!(self.orders.try_send(Order::Look), Err(TrySendError::Disconnected(_)))
+    }
+
+    /// Waits while the WAL starts over.
+    pub fn let_by(&self) {
+        self.barrier.pass();
     }
 
     /// Has the WAL emptied; the answer goes to `answer`.
@@ -157,10 +214,10 @@ impl Checkpointer {
         }
         // A writer that never pauses, or a reader that stays, keeps the WAL growing. Little is
         // left to copy by now, so this holds the writer up for a moment only.
-        let wal = self.checkpoint("RESTART", RESTART_WAIT)?;
+        let wal = self.checkpoint_alone("RESTART", RESTART_WAIT)?;
         if wal.busy {
             self.restart_at = wal.pages + self.hard / 2;
-            let mib = wal.pages / 256;
+            let mib = wal.pages.unsigned_abs() * self.page_bytes / super::MIB;
             let path = self.path.display();
             tracing::warn!(%path, "the WAL has {mib} MiB: a program that reads it does not end");
         } else {
@@ -171,7 +228,7 @@ impl Checkpointer {
 
     /// Empties the WAL, or says that somebody reads it; then it will be tried again.
     fn truncate(&mut self, wait: Duration) -> Result<bool, JournalError> {
-        let busy = self.checkpoint("TRUNCATE", wait)?.busy;
+        let busy = self.checkpoint_alone("TRUNCATE", wait)?.busy;
         self.owed = busy.then(|| Instant::now() + OWED_EVERY);
         Ok(!busy)
     }
@@ -183,6 +240,12 @@ impl Checkpointer {
             doing: format!("cannot empty the WAL of {} yet", self.path.display()),
             source: rusqlite::Error::SqliteFailure(busy, Some(hint)),
         }
+    }
+
+    /// While the writer stands.
+    fn checkpoint_alone(&self, mode: &str, wait: Duration) -> Result<Wal, JournalError> {
+        let _closed = self.barrier.close();
+        self.checkpoint(mode, wait)
     }
 
     fn checkpoint(&self, mode: &str, wait: Duration) -> Result<Wal, JournalError> {
@@ -198,5 +261,31 @@ impl Checkpointer {
             }
             other => other.map_err(sqlite(doing)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_to_the_barrier_waits_while_it_is_closed() {
+        let barrier = Arc::new(Barrier::default());
+        barrier.pass();
+        let closed = barrier.close();
+        let (told, passed) = mpsc::channel();
+        let writer = {
+            let barrier = Arc::clone(&barrier);
+            thread::spawn(move || {
+                barrier.pass();
+                told.send(Instant::now()).unwrap();
+            })
+        };
+        let early = passed.recv_timeout(Duration::from_millis(50));
+        assert_eq!(early, Err(RecvTimeoutError::Timeout));
+        let opened = Instant::now();
+        drop(closed);
+        assert!(passed.recv_timeout(Duration::from_secs(10)).unwrap() >= opened);
+        writer.join().unwrap();
     }
 }

@@ -186,6 +186,7 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
     let _ = File::options().create_new(true).write(true).mode(0o600).open(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut conn = connect(path, flags, WRITER_WAIT).map_err(refused)?;
+    conn.pragma_update(None, "page_size", options.page_bytes).map_err(sqlite(opening))?;
     to_write(&conn, path, options).map_err(refused)?;
     if let Some(pages) = options.max_page_count {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
@@ -195,6 +196,14 @@ pub fn open_to_write(path: &Path, options: &Options) -> Result<Connection, Journ
     check_format(&conn, path, options.unfinished)?;
     conn.execute_batch(INDEXES).map_err(sqlite(opening)).map_err(refused)?;
     Ok(conn)
+}
+
+/// The bytes of a page.
+pub fn page_bytes(conn: &Connection, path: &Path) -> Result<u64, JournalError> {
+    let doing = || format!("cannot read the journal {}", path.display());
+    let bytes: i64 =
+        conn.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(sqlite(doing))?;
+    Ok(bytes.unsigned_abs())
 }
 
 /// Opens the checkpointer's connection; the writer's is open.

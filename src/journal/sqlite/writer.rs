@@ -56,9 +56,11 @@ pub struct Writer {
     checkpoints: Checkpoints,
     /// Why nothing is taken any more; set by the checkpointer too.
     failed: Arc<OnceLock<String>>,
-    /// Pages that went into the WAL since the checkpointer was last told, estimated from above.
-    pages: u64,
-    pages_told: u64,
+    page_bytes: u64,
+    /// What went into the WAL since the checkpointer was last told, estimated.
+    untold: u64,
+    /// How much of that it is told of.
+    told_from: u64,
 }
 
 impl Writer {
@@ -69,10 +71,10 @@ impl Writer {
         head: Arc<watch::Sender<Head>>,
         checkpoints: Checkpoints,
         failed: Arc<OnceLock<String>>,
-    ) -> Self {
-        let pages_told = u64::from(options.wal_pages_soft / 4);
+    ) -> Result<Self, JournalError> {
+        let (page_bytes, told_from) = (file::page_bytes(&conn, &path)?, options.wal_bytes_soft / 4);
         let files = InPlace::of(&path);
-        Self { conn, path, files, head, checkpoints, failed, pages: 0, pages_told }
+        Ok(Self { conn, path, files, head, checkpoints, failed, page_bytes, untold: 0, told_from })
     }
 
     /// Starts the thread. It ends when the queue's sender is gone and the queue is empty.
@@ -162,6 +164,7 @@ impl Writer {
         if let Some(reason) = self.failed.get() {
             return Err(JournalError::Closed(reason.clone()));
         }
+        self.checkpoints.let_by();
         let result = write(self);
         if let Err(error) = &result {
             tracing::error!(%error, "the journal stops");
@@ -199,10 +202,13 @@ impl Writer {
         self.head.send_replace(head);
         // An event changes a page of its own in the index, and some more change with each commit.
         let events = head.position.0.saturating_sub(before.position.0);
-        self.pages += 8 + events + size / 2048;
-        if self.pages >= self.pages_told {
-            self.pages = 0;
-            self.checkpoints.look();
+        self.untold += (8 + events) * self.page_bytes + 2 * size;
+        if self.untold >= self.told_from {
+            self.untold = 0;
+            if !self.checkpoints.look() {
+                // It failed, and said why, or it panicked, and nothing would empty the WAL any more.
+                let _ = self.failed.set("the journal's checkpointer has ended".into());
+            }
         }
         Ok(())
     }
