@@ -339,6 +339,13 @@ fn what_cannot_be_is_refused_by_its_name() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(named) && output.stdout.is_empty(), "{arguments:?}: {said}");
     }
+    for option in ["--commit", "--connections"] {
+        let arguments = ["kafka", "--brokers", "127.0.0.1:1", option, "16,1,16"];
+        let output = bench(folder.path(), &arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert!(said.contains(&format!("{option} has a number twice")), "{said}");
+    }
     let output = bench(folder.path(), &["replay", "--folder", "nowhere"]).output().unwrap();
     assert!(!output.status.success() && text(&output.stderr).contains("nowhere"), "{output:?}");
     nothing_stays(&folder);

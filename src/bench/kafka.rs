@@ -1,7 +1,7 @@
 //! `kafka`: commits agreed on through Kafka, beside a bare client that sends the same records.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -40,8 +40,10 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 /// Measures each size of commit: the journal, and a transaction a commit.
 ///
 /// # Errors
-/// When the brokers refuse.
+/// Where something is to be measured twice, as its topics are named by it; when the brokers refuse.
 pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
+    anyhow::ensure!(are_distinct(&options.commit), "--commit has a number twice");
+    anyhow::ensure!(are_distinct(&options.load.connections), "--connections has a number twice");
     let prefix = format!("bench-{}", Uuid::new_v4());
     let site = Options {
         brokers: options.brokers.clone(),
@@ -98,6 +100,10 @@ async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         )?;
     }
     Ok(())
+}
+
+fn are_distinct<T: Ord>(numbers: &[T]) -> bool {
+    numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len()
 }
 
 fn named(prefix: &str, size: u64, what: &str) -> String {

@@ -270,7 +270,8 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "java", "-Xms64m", "-Xmx512m"])
+            // The heap is there from the beginning, as Kafka's own start script has it.
+            .args(["--pdeathsig", "KILL", "java", "-Xms512m", "-Xmx512m"])
             // What makes a start fast.
             .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
             .arg(format!("-XX:SharedArchiveFile={}", kafka.join("classes.jsa").display()))
