@@ -37,7 +37,7 @@ mod options;
 mod service;
 mod several;
 
-use adopt::{Refused, bring_into_force};
+use adopt::{Refused, bring_into_force, upgrade_alone};
 pub use adopt::{lifecycles, operator_token};
 pub use measure::keep_metrics;
 pub use options::server_options;
@@ -140,7 +140,11 @@ async fn alone(config: &Config, parts: Parts) -> Result<Node, Error> {
         };
         blocking(start).await?
     };
-    if let Err(error) = bring_into_force(config, &engine, &ring, forgotten, Refused::Ends).await {
+    let begin = async {
+        upgrade_alone(&engine).await?;
+        bring_into_force(config, &engine, &ring, forgotten, Refused::Ends).await
+    };
+    if let Err(error) = begin.await {
         let _ = running.shut_down().await; // The first error is the one to tell.
         return Err(error);
     }

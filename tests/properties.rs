@@ -30,6 +30,8 @@ mod judge;
 mod keys;
 #[path = "properties/law.rs"]
 mod law;
+#[path = "properties/levels.rs"]
+mod levels;
 #[path = "properties/play.rs"]
 mod play;
 #[path = "properties/published.rs"]

@@ -1,7 +1,9 @@
-//! Reading what was recorded. Readers ignore fields they do not know, and refuse kinds and
-//! versions they do not know, by name.
+//! Reading what was recorded, and recording what all can read. Readers ignore fields they do not
+//! know, and refuse kinds and versions they do not know, by name. Where several nodes are one
+//! docket, a newer kind or version is written only when the level that it belongs to is in force.
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::{Envelope, Event, Recorded};
 
@@ -87,6 +89,56 @@ impl Recorded {
     }
 }
 
+/// An event that some node may not be able to read yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} is of level {needed}, and events up to level {level} are written")]
+pub struct NotYet {
+    /// The kind.
+    pub kind: &'static str,
+    /// The level that must be in force for it.
+    pub needed: u32,
+    /// The level in force.
+    pub level: u32,
+}
+
+impl Recorded {
+    /// The bytes of the event where those up to a level may be written. One whose shape is newer is
+    /// written in the shape that it had at that level, and becomes what reading that back gives:
+    /// who records it knows no more of it than everybody else.
+    ///
+    /// # Errors
+    /// Where the kind has no shape of that level, or none that says this.
+    pub fn to_json_at(&mut self, level: u32) -> Result<String, NotYet> {
+        let needed = self.event.level();
+        if needed <= level {
+            return Ok(self.to_json());
+        }
+        let kind = self.event.kind();
+        let shapes = OLDER.iter().filter(|it| it.kind == kind && it.level <= level);
+        let older = shapes.max_by_key(|it| it.version);
+        let written = older.and_then(|it| Some((it.version, (it.payload)(&self.event)?)));
+        let (version, payload) = written.ok_or(NotYet { kind, needed, level })?;
+        let envelope = Envelope { version, payload, ..self.envelope() };
+        self.event = decode(&envelope).expect("every version that is written is read");
+        Ok(envelope.to_json())
+    }
+}
+
+/// A shape of a kind that has a newer one of a higher level, and is written until that is in force.
+struct Older {
+    kind: &'static str,
+    version: u16,
+    level: u32,
+    /// The payload in this shape; `None` where this shape cannot say it.
+    payload: fn(&Event) -> Option<Box<RawValue>>,
+}
+
+/// None so far: all kinds are in their first shape.
+const OLDER: &[Older] = &[
+    #[cfg(test)]
+    Older { kind: "session.closed", version: 0, level: 0, payload: tests::SessionClosedV0::of },
+];
+
 fn read<T: DeserializeOwned>(
     payload: &str,
     newest: impl FnOnce(T) -> Event,
@@ -96,15 +148,29 @@ fn read<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
-    use crate::{AccountId, Digest, KINDS, SessionClosed};
+    use crate::{
+        AccountId, Channel, ClusterUpgraded, CommandId, Digest, EventId, KINDS, LEVEL, LEVEL_FIRST,
+        Millis, NodeName, Position, SessionClosed, Subject, TokenName, TokenRevoked, WriterOpened,
+    };
 
     /// A version that never was: the token's digest stood under another name, and the account
     /// was text with a prefix.
-    #[derive(serde::Deserialize)]
+    #[derive(serde::Serialize, serde::Deserialize)]
     pub struct SessionClosedV0 {
         who: String,
         digest: Digest,
+    }
+
+    impl SessionClosedV0 {
+        /// It had no word for the token of nothing but zeros.
+        pub fn of(event: &Event) -> Option<Box<RawValue>> {
+            let Event::SessionClosed(SessionClosed { account, token }) = event else { panic!() };
+            let old = Self { who: format!("account/{account}"), digest: *token };
+            (*token != Digest([0; 32])).then(|| serde_json::value::to_raw_value(&old).unwrap())
+        }
     }
 
     impl From<SessionClosedV0> for Event {
@@ -141,5 +207,52 @@ mod tests {
             let error = decode_event(kind, *version, "[]").unwrap_err();
             assert!(matches!(error, DecodeError::Payload { .. }), "{kind}: {error}");
         }
+    }
+
+    fn recorded(event: Event) -> Recorded {
+        Recorded {
+            position: Position(3),
+            id: EventId { command: CommandId(Uuid::from_u128(9)), n: 0 },
+            subject: Subject::cluster(),
+            recorded_at: Millis(1_800_000_000_000),
+            channel: Channel::new("site").unwrap(),
+            event,
+        }
+    }
+
+    /// What somebody who knows a version of an event that is a level lower reads of it.
+    #[test]
+    fn an_event_is_written_as_the_level_in_force_has_it() {
+        let account = AccountId(Uuid::from_u128(7));
+        let closed =
+            |token| Event::SessionClosed(SessionClosed { account, token: Digest([token; 32]) });
+        let (mut new, mut old) = (recorded(closed(0xab)), recorded(closed(0xab)));
+        assert_eq!(new.to_json_at(1), Ok(recorded(closed(0xab)).to_json()));
+        let bytes = old.to_json_at(0).unwrap();
+        let envelope: Envelope = serde_json::from_str(&bytes).unwrap();
+        assert_eq!((envelope.version, envelope.position), (0, Position(3)));
+        let text = format!(r#"{{"who":"account/{account}","digest":"{}"}}"#, "ab".repeat(32));
+        assert_eq!(envelope.payload.get(), text);
+        // Who wrote it knows what everybody reads, and no more.
+        assert_eq!(Recorded::decode(&envelope).unwrap(), old);
+
+        let kind = "session.closed";
+        let mute = recorded(closed(0)).to_json_at(0);
+        assert_eq!(mute, Err(NotYet { kind, needed: 1, level: 0 }), "no older shape says this");
+        let name = TokenName::new("till").unwrap();
+        let revoked = Event::TokenRevoked(TokenRevoked { token: Digest([1; 32]), name });
+        let refused = recorded(revoked.clone()).to_json_at(0).unwrap_err().to_string();
+        assert_eq!(refused, "token.revoked is of level 1, and events up to level 0 are written");
+        assert!(recorded(revoked).to_json_at(1).is_ok());
+    }
+
+    /// Otherwise it could never be; and a node that takes over must be able to say so before.
+    #[test]
+    fn that_a_level_is_in_force_is_written_before_it_is() {
+        let upgraded = Event::ClusterUpgraded(ClusterUpgraded { level: LEVEL });
+        assert!(recorded(upgraded).to_json_at(LEVEL_FIRST - 1).is_ok());
+        let name = || NodeName::new("node-1:8081").unwrap();
+        let opened = Event::WriterOpened(WriterOpened { node: name(), address: name() });
+        assert!(recorded(opened).to_json_at(LEVEL_FIRST).is_ok());
     }
 }

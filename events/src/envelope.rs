@@ -32,6 +32,13 @@ pub struct Envelope {
     pub payload: Box<RawValue>,
 }
 
+impl Envelope {
+    /// Its bytes in the journal.
+    pub fn to_json(&self) -> String {
+        json(self, EVENT_USUAL_BYTES)
+    }
+}
+
 /// An event, decoded, with the circumstances of its recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {

@@ -19,8 +19,14 @@ use crate::{
     TokenRevoked, WalletCharged, WalletWithdrawn, WriterOpened,
 };
 
+/// The level that is in force before the first upgrade: every version of docket reads its events.
+pub const LEVEL_FIRST: u32 = 1;
+
 macro_rules! events {
-    ($(#[doc = $doc:literal] $variant:ident($payload:ty) = $kind:literal v $version:literal,)*) => {
+    ($(
+        #[doc = $doc:literal]
+        $variant:ident($payload:ty) = $kind:literal v $version:literal level $level:literal,
+    )*) => {
         /// A fact, in the newest shape of its kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Event {
@@ -29,6 +35,10 @@ macro_rules! events {
 
         /// Every kind that is written today, with the version it is written in.
         pub const KINDS: &[(&str, u16)] = &[$(($kind, $version)),*];
+
+        /// The newest level of the events that this version reads and writes. What is above
+        /// [`LEVEL_FIRST`] is written when a cluster is [upgraded](ClusterUpgraded) to its level.
+        pub const LEVEL: u32 = highest(&[$($level),*]);
 
         impl Event {
             /// The kind as recorded, `order.placed` for example.
@@ -39,6 +49,12 @@ macro_rules! events {
             /// The version in which this kind is written today.
             pub fn version(&self) -> u16 {
                 match self { $(Self::$variant(_) => $version,)* }
+            }
+
+            /// The level at which this kind may be written in this version: a docket that says it
+            /// [reads that level](LEVEL) can read it.
+            pub fn level(&self) -> u32 {
+                match self { $(Self::$variant(_) => $level,)* }
             }
 
             /// The payload as it is recorded.
@@ -61,65 +77,66 @@ macro_rules! events {
 
 events! {
     /// Somebody has an account.
-    AccountRegistered(AccountRegistered) = "account.registered" v 1,
+    AccountRegistered(AccountRegistered) = "account.registered" v 1 level 1,
     /// An account has a new password. The sessions named in it end.
-    PasswordChanged(PasswordChanged) = "account.password_changed" v 1,
+    PasswordChanged(PasswordChanged) = "account.password_changed" v 1 level 1,
     /// An account is given up. Its login name is free again, its sessions end.
-    AccountUnregistered(AccountUnregistered) = "account.unregistered" v 1,
+    AccountUnregistered(AccountUnregistered) = "account.unregistered" v 1 level 1,
     /// What was recorded of a person cannot be read any more.
-    AccountForgotten(AccountForgotten) = "account.forgotten" v 1,
+    AccountForgotten(AccountForgotten) = "account.forgotten" v 1 level 1,
     /// Somebody has a named token.
-    TokenIssued(TokenIssued) = "token.issued" v 1,
+    TokenIssued(TokenIssued) = "token.issued" v 1 level 1,
     /// A named token is dead.
-    TokenRevoked(TokenRevoked) = "token.revoked" v 1,
+    TokenRevoked(TokenRevoked) = "token.revoked" v 1 level 1,
     /// Somebody has logged in.
-    SessionOpened(SessionOpened) = "session.opened" v 1,
+    SessionOpened(SessionOpened) = "session.opened" v 1 level 1,
     /// Somebody has logged out.
-    SessionClosed(SessionClosed) = "session.closed" v 1,
+    SessionClosed(SessionClosed) = "session.closed" v 1 level 1,
     /// A store is open.
-    StoreOpened(StoreOpened) = "store.opened" v 1,
+    StoreOpened(StoreOpened) = "store.opened" v 1 level 1,
     /// A store sells one thing more.
-    ListingAdded(ListingAdded) = "listing.added" v 1,
+    ListingAdded(ListingAdded) = "listing.added" v 1 level 1,
     /// A listing has more on its shelf.
-    StockAdded(StockAdded) = "stock.added" v 1,
+    StockAdded(StockAdded) = "stock.added" v 1 level 1,
     /// Money has come into a wallet from outside.
-    WalletCharged(WalletCharged) = "wallet.charged" v 1,
+    WalletCharged(WalletCharged) = "wallet.charged" v 1 level 1,
     /// Money has left a wallet for outside.
-    WalletWithdrawn(WalletWithdrawn) = "wallet.withdrawn" v 1,
+    WalletWithdrawn(WalletWithdrawn) = "wallet.withdrawn" v 1 level 1,
     /// An order exists.
-    OrderPlaced(OrderPlaced) = "order.placed" v 1,
+    OrderPlaced(OrderPlaced) = "order.placed" v 1 level 1,
     /// An order is paid.
-    OrderPaid(OrderStep) = "order.paid" v 1,
+    OrderPaid(OrderStep) = "order.paid" v 1 level 1,
     /// An order is cancelled by somebody.
-    OrderCancelled(OrderStep) = "order.cancelled" v 1,
+    OrderCancelled(OrderStep) = "order.cancelled" v 1 level 1,
     /// An order ran out of time.
-    OrderExpired(OrderStep) = "order.expired" v 1,
+    OrderExpired(OrderStep) = "order.expired" v 1 level 1,
     /// An order is being made ready, or is ready.
-    OrderPrepared(OrderStep) = "order.prepared" v 1,
+    OrderPrepared(OrderStep) = "order.prepared" v 1 level 1,
     /// The carrier says that an order has arrived.
-    OrderDelivered(OrderStep) = "order.delivered" v 1,
+    OrderDelivered(OrderStep) = "order.delivered" v 1 level 1,
     /// The carrier says that an order could not be delivered.
-    OrderDeliveryFailed(OrderStep) = "order.delivery_failed" v 1,
+    OrderDeliveryFailed(OrderStep) = "order.delivery_failed" v 1 level 1,
     /// The whole payment of an order is to go back.
-    OrderRefundRequested(OrderStep) = "order.refund_requested" v 1,
+    OrderRefundRequested(OrderStep) = "order.refund_requested" v 1 level 1,
     /// The whole payment of an order has gone back.
-    OrderRefunded(OrderStep) = "order.refunded" v 1,
+    OrderRefunded(OrderStep) = "order.refunded" v 1 level 1,
     /// The seller refuses an order.
-    OrderRejected(OrderStep) = "order.rejected" v 1,
+    OrderRejected(OrderStep) = "order.rejected" v 1 level 1,
     /// An order lives by a newer version of its channel's life cycle from here on.
-    OrderMoved(OrderMoved) = "order.lifecycle_moved" v 1,
+    OrderMoved(OrderMoved) = "order.lifecycle_moved" v 1 level 1,
     /// An order is on its way.
-    OrderShipped(OrderStep) = "order.shipped" v 1,
+    OrderShipped(OrderStep) = "order.shipped" v 1 level 1,
     /// An order has arrived.
-    OrderReceived(OrderStep) = "order.received" v 1,
+    OrderReceived(OrderStep) = "order.received" v 1 level 1,
     /// A channel has a new life cycle for the orders placed from here on. Open orders keep theirs.
-    LifecycleAdopted(LifecycleAdopted) = "lifecycle.adopted" v 1,
+    LifecycleAdopted(LifecycleAdopted) = "lifecycle.adopted" v 1 level 1,
     /// A channel has new settings for the decisions made from here on. Deadlines set already stay.
-    SettingsAdopted(SettingsAdopted) = "settings.adopted" v 1,
+    SettingsAdopted(SettingsAdopted) = "settings.adopted" v 1 level 1,
     /// Another node decides from here on.
-    WriterOpened(WriterOpened) = "writer.opened" v 1,
+    WriterOpened(WriterOpened) = "writer.opened" v 1 level 1,
     /// Events of a newer level may be written from here on.
-    ClusterUpgraded(ClusterUpgraded) = "cluster.upgraded" v 1,
+    // In any level, or none could begin.
+    ClusterUpgraded(ClusterUpgraded) = "cluster.upgraded" v 1 level 0,
 }
 
 impl Event {
@@ -202,6 +219,18 @@ impl Event {
             it => it.as_step().map(|step| &step.effect),
         }
     }
+}
+
+/// The highest of some levels, and of the first.
+const fn highest(levels: &[u32]) -> u32 {
+    let (mut highest, mut n) = (LEVEL_FIRST, 0);
+    while n < levels.len() {
+        if levels[n] > highest {
+            highest = levels[n];
+        }
+        n += 1;
+    }
+    highest
 }
 
 /// An event's payload, to be written where it goes.

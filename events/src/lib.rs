@@ -16,7 +16,7 @@ pub mod money;
 pub mod publish;
 pub mod sealed;
 
-pub use codec::{DecodeError, decode, decode_event};
+pub use codec::{DecodeError, NotYet, decode, decode_event};
 pub use commit::{Commit, CommitError, Hash, Head, RecordedDecision};
 pub use envelope::{DecisionHeader, Envelope, KeyRecord, OrderReceipt, Receipt, Recorded};
 pub use event::account::{
@@ -32,11 +32,7 @@ pub use event::order::{
 pub use event::store::{ListingAdded, StockAdded, StoreOpened};
 pub use event::token::{Role, TokenIssued, TokenRevoked};
 pub use event::wallet::{MoneyMove, Pot, WalletCharged, WalletWithdrawn};
-pub use event::{Event, KINDS};
-/// The newest level of the events that this version reads. Every version since the first reads those
-/// of level 1; what comes later is written when a cluster is upgraded to its level.
-pub const LEVEL: u32 = 1;
-
+pub use event::{Event, KINDS, LEVEL, LEVEL_FIRST};
 pub use ids::{
     AccountId, Channel, CommandId, CommitNumber, Digest, Epoch, EventId, IdempotencyKey,
     InvalidName, InvalidNodeName, Millis, NodeName, OrderId, OrderNumber, PayableId, Position, Sku,

@@ -115,6 +115,9 @@ pub enum Rejection {
         /// Its size.
         bytes: usize,
     },
+    /// What follows would be recorded in a shape that some node may not be able to read yet.
+    #[error("{0}: this is possible after `docket cluster upgrade`")]
+    NotYet(String),
     /// Something of the account's is still under way.
     #[error("the account still has {0}")]
     StillOpen(Cow<'static, str>),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use events::{
-    AccountId, Channel, Currency, DeadlineChange, Digest, Event, Millis, Money, MoneyMove, OrderId,
-    OrderNumber, PayableId, PayableState, Phase, Position, Pot, Recorded, Role, Sku, StockMove,
-    StockWord, StoreId, TokenName,
+    AccountId, Channel, Currency, DeadlineChange, Digest, Event, LEVEL_FIRST, Millis, Money,
+    MoneyMove, OrderId, OrderNumber, PayableId, PayableState, Phase, Position, Pot, Recorded, Role,
+    Sku, StockMove, StockWord, StoreId, TokenName,
 };
 
 use super::{
@@ -53,7 +53,7 @@ impl Default for World {
             deadlines: BTreeSet::new(),
             keys: Keys::default(),
             pots: Pots::default(),
-            level: 1,
+            level: LEVEL_FIRST,
         }
     }
 }

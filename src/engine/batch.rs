@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use events::{
-    Channel, Commit, DecisionHeader, Epoch, EventId, Head, KeyRecord, Millis, Position, Receipt,
-    Recorded, RecordedDecision, WrappedKey,
+    Channel, Commit, DecisionHeader, Epoch, EventId, Head, KeyRecord, Millis, NotYet, Position,
+    Receipt, Recorded, RecordedDecision, WrappedKey,
 };
 
 use super::Request;
@@ -86,19 +86,19 @@ fn emptied<T>(list: &mut Vec<T>) -> Vec<T> {
     std::mem::replace(list, room)
 }
 
-/// Puts a decision into its recorded form, its first event at `first`. Refuses one that no
-/// journal takes.
+/// Puts a decision into its recorded form, its first event at `first`, in the shapes of the level
+/// that is in force. Refuses one that no journal takes, or that this level has no shapes for.
 pub(super) fn encode(
     request: &Request,
     channel: &Channel,
     decided: Decided,
-    first: Position,
+    (first, level): (Position, u32),
     now: Millis,
     key_lives: i64,
 ) -> Result<Encoded, Rejection> {
     let command = &request.command;
     let count = decided.events.len() as u64;
-    let events: Vec<Recorded> = decided
+    let mut events: Vec<Recorded> = decided
         .events
         .into_iter()
         .zip(0u32..)
@@ -132,10 +132,10 @@ pub(super) fn encode(
         },
         events: count as u32,
     };
-    let decision = RecordedDecision {
-        header: header.to_json(),
-        events: events.iter().map(Recorded::to_json).collect(),
-    };
+    let written: Result<Vec<String>, NotYet> =
+        events.iter_mut().map(|it| it.to_json_at(level)).collect();
+    let events_json = written.map_err(|it| Rejection::NotYet(it.to_string()))?;
+    let decision = RecordedDecision { header: header.to_json(), events: events_json };
     let bytes = decision.bytes();
     if bytes > DECISION_BYTES_MAX {
         return Err(Rejection::TooLarge { bytes });

@@ -7,7 +7,8 @@ use std::{
 };
 
 use events::{
-    AccountId, Channel, Digest, Event, Millis, Position, Recorded, Sealed, StoreId, TokenIssued,
+    AccountId, Channel, Digest, Event, LEVEL_FIRST, Millis, Position, Recorded, Sealed, StoreId,
+    TokenIssued,
 };
 
 /// The table. Every method is a short look under a lock.
@@ -24,8 +25,8 @@ struct Table {
     tokens: HashMap<Digest, TokenIssued>,
     lifecycles: BTreeMap<Channel, KnownLifecycle>,
     stores: HashMap<AccountId, Vec<StoreId>>,
-    /// 0 before the first upgrade.
-    level: u32,
+    /// None before the first upgrade.
+    level: Option<u32>,
 }
 
 /// An account, as the edge needs to know it.
@@ -119,7 +120,7 @@ impl Credentials {
 
     /// The level of the events that may be written.
     pub fn level(&self) -> u32 {
-        self.table().level.max(1)
+        self.table().level.unwrap_or(LEVEL_FIRST)
     }
 
     /// Takes in a durable event; one that it has taken in before changes nothing, so that a journal
@@ -182,7 +183,7 @@ impl Credentials {
                 let known = KnownLifecycle { version, digest, position };
                 table.lifecycles.insert(recorded.channel.clone(), known);
             }
-            Event::ClusterUpgraded(it) => table.level = it.level,
+            Event::ClusterUpgraded(it) => table.level = Some(it.level),
             Event::StoreOpened(it) => {
                 table.stores.entry(it.owner).or_default().push(it.store.clone());
             }

@@ -150,8 +150,8 @@ impl Decider {
         let in_force = self.world.channels.get(&channel).and_then(|it| it.newest());
         let lives = in_force.and_then(|it| it.settings.duration_ms("key_ttl"));
         let first = Position(self.position.0 + 1);
-        let encoded =
-            encode(&request, &channel, decided, first, now, lives.unwrap_or(KEY_LIVES_MS))?;
+        let at = (first, self.world.level);
+        let encoded = encode(&request, &channel, decided, at, now, lives.unwrap_or(KEY_LIVES_MS))?;
         for recorded in &encoded.events {
             self.world.apply(recorded);
         }

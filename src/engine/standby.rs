@@ -105,8 +105,9 @@ impl Standby {
             caller: Caller::System,
             action: Action::OpenWriter(opened),
         });
+        let at = (first, self.world.level);
         let decided = domain::decide(&self.world, &request.command, now);
-        let encoded = decided.and_then(|it| batch::encode(&request, &channel, it, first, now, 0));
+        let encoded = decided.and_then(|it| batch::encode(&request, &channel, it, at, now, 0));
         let decision = encoded.expect("docket may open, and it is small").into_decision();
         let commit = Commit::seal(&self.head, epoch, vec![decision]);
         let appending = journal.append(Arc::new(commit), Vec::new());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use events::{AccountId, Channel, CommandId, Digest, Role, TokenIssued, TokenName};
+use events::{AccountId, Channel, CommandId, Digest, LEVEL, Role, TokenIssued, TokenName};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -45,6 +45,27 @@ pub(super) async fn bring_into_force(
     record_operator_token(config, engine).await
 }
 
+/// Brings the newest level of events into force that this docket writes, as there is no other that
+/// must read them.
+pub(super) async fn upgrade_alone(engine: &Handle) -> Result<(), Error> {
+    let level = engine.credentials().level();
+    if level < LEVEL {
+        let upgraded = submit(engine, &site(), Action::UpgradeCluster { level: LEVEL }).await;
+        upgraded.map_err(|error| failed(error, "the newest level of events"))?;
+        tracing::info!(
+            from = level,
+            to = LEVEL,
+            "events of a newer level may be written now; an older docket may not read them"
+        );
+    }
+    Ok(())
+}
+
+/// What is of no single channel.
+fn site() -> Channel {
+    Channel::new(http::api::named_tokens::CHANNEL).expect("it is short")
+}
+
 /// Destroys the keys of those who were forgotten when docket ended before it could.
 async fn finish_forgetting(ring: &KeyRing, forgotten: Vec<AccountId>) -> Result<(), Error> {
     if forgotten.is_empty() {
@@ -69,7 +90,7 @@ async fn record_operator_token(config: &Config, engine: &Handle) -> Result<(), E
     let text = operator_token_text(config)?;
     let token = keys::token_digest(&text);
     let name = TokenName::new("operator").expect("it is short");
-    let site = Channel::new(http::api::named_tokens::CHANNEL).expect("it is short");
+    let site = site();
     let failed = |error| failed(error, "the operator's token");
     let known: Vec<_> =
         engine.credentials().tokens().into_iter().filter(|known| known.name == name).collect();

@@ -128,6 +128,7 @@ variants! {
         Rejection::TooMany { .. },
         Rejection::Invalid { .. },
         Rejection::TooLarge { .. },
+        Rejection::NotYet(_),
         Rejection::StillOpen(_),
         Rejection::Stuck(_),
         Rejection::NoLifecycle,

@@ -235,6 +235,7 @@ impl Problem {
             Rejection::TooMany { .. } => no(FULL),
             Rejection::Invalid { field, .. } => no(BAD_REQUEST).at(field),
             Rejection::TooLarge { .. } => no(TOO_LARGE),
+            Rejection::NotYet(_) => Self::busy(text),
             Rejection::StillOpen(_) => no(STILL_OPEN),
             Rejection::Stuck(_) => no(STUCK).by(Check::Phase),
             Rejection::NoLifecycle => no(NOT_FOUND).at("channel"),

@@ -184,6 +184,7 @@ pub fn any_rejection() -> BoxedStrategy<Rejection> {
         (text(), text())
             .prop_map(|(field, reason)| Rejection::Invalid { field: field.into(), reason }),
         any::<usize>().prop_map(|bytes| Rejection::TooLarge { bytes }),
+        text().prop_map(Rejection::NotYet),
         text().prop_map(|it| Rejection::StillOpen(it.into())),
         text().prop_map(Rejection::Stuck),
         (any::<u32>(), any::<u32>())

@@ -117,6 +117,7 @@ impl Failure {
             Rejection::Invalid { field, reason } if field == "lines" => {
                 Self::new(530, format!("books {reason}"))
             }
+            Rejection::NotYet(_) => Self::busy(rejection.to_string()),
             Rejection::Overflow
             | Rejection::TooMany { .. }
             | Rejection::Invalid { .. }
