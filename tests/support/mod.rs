@@ -27,10 +27,12 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 pub mod decision;
+mod half;
 pub mod kafka;
 mod process;
 mod random;
 
+pub use half::Half;
 pub use process::{Ended, Process, log, program};
 pub use random::Random;
 

@@ -1,7 +1,6 @@
 //! Beginnings that are refused, and ends in good order.
 
 use std::{
-    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use super::{
     Keeper, get, new_order,
-    support::{Process, folder},
+    support::{Half, Process, folder},
 };
 
 #[tokio::test]
@@ -91,7 +90,7 @@ async fn an_end_in_good_order_answers_everything_that_was_accepted() {
         })
         .collect();
     // One who has said half of what there is to say.
-    let half = Half::sent(&docket.base, &keeper.token);
+    let half = half_an_order(&docket.base, &keeper.token);
     let idle = TcpStream::connect(address(&docket.base)).unwrap();
     under_load(&docket.client()).await;
 
@@ -145,7 +144,7 @@ async fn a_request_that_never_ends_holds_nobody_up_for_long() {
     let (_folder, data) = folder();
     let docket = Process::start(&data, &[("DOCKET_DRAIN_WITHIN", "300ms")]);
     let keeper = Keeper::new(&docket.client()).await;
-    let half = Half::sent(&docket.base, &keeper.token);
+    let half = half_an_order(&docket.base, &keeper.token);
     let since = Instant::now();
     let ended = docket.terminate();
     assert!(ended.status.success(), "{ended:?}");
@@ -200,38 +199,9 @@ fn is_no_cut(error: &anyhow::Error) {
     assert!(!begun, "an answer was cut: {error:?}");
 }
 
-/// A connection on which half of a request was sent, and its head accepted.
-struct Half {
-    stream: TcpStream,
-    rest: String,
-}
-
-impl Half {
-    fn sent(base: &str, token: &str) -> Self {
-        let address = address(base);
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let body = new_order().to_string();
-        let (first, rest) = body.split_at(10);
-        let head = format!(
-            "POST /buyer/new_order HTTP/1.1\r\nhost: {address}\r\ntoken: {token}\r\n\
-             expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = [0; 64];
-        let read = stream.read(&mut answer).unwrap();
-        assert!(answer[..read].starts_with(b"HTTP/1.1 100"), "{answer:?}");
-        stream.write_all(first.as_bytes()).unwrap();
-        Self { stream, rest: rest.to_owned() }
-    }
-
-    fn finished(mut self) -> String {
-        self.stream.write_all(self.rest.as_bytes()).unwrap();
-        let mut answer = String::new();
-        self.stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
+/// An order, half sent.
+fn half_an_order(base: &str, token: &str) -> Half {
+    Half::posted(base, "/buyer/new_order", &format!("token: {token}\r\n"), &new_order().to_string())
 }
 
 /// Waits until docket has begun to end: it listens no more.
