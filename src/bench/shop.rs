@@ -119,6 +119,13 @@ impl Shop {
         let views = ready["views"].as_array().context("views")?.iter();
         Ok(views.filter_map(|view| view["lag_events"].as_u64()).max().unwrap_or(0))
     }
+
+    /// How many commits have public events that are not in the topics yet.
+    pub async fn unpublished(&self) -> anyhow::Result<u64> {
+        let node = &self.read("/readyz").await?["node"];
+        let number = |name: &str| node[name].as_u64().with_context(|| name.to_owned());
+        Ok(number("commit")?.saturating_sub(number("published")?))
+    }
 }
 
 /// Requests, one after the other and again from the first.

@@ -131,7 +131,7 @@ impl Publisher {
             let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let (records, last) = read.map_err(ended)??;
-            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records, ends)).await;
+            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records.into(), ends)).await;
             if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
             }
@@ -143,7 +143,7 @@ impl Publisher {
     }
 
     /// Puts records into the topics, all or nothing. Says whether it did, or was told to end before.
-    async fn put(&self, records: &[CloudEvent], ends: &AtomicBool) -> Result<bool, Error> {
+    async fn put(&self, records: &Arc<[CloudEvent]>, ends: &AtomicBool) -> Result<bool, Error> {
         while !records.is_empty() {
             if ends.load(Ordering::Relaxed) {
                 return Ok(false);
@@ -157,27 +157,21 @@ impl Publisher {
         Ok(true)
     }
 
-    async fn transact(&self, records: &[CloudEvent]) -> Result<(), KafkaError> {
-        self.producer.begin_transaction()?;
-        let sent: Result<Vec<DeliveryFuture>, _> =
-            records.iter().map(|record| self.send(record)).collect();
-        for sent in sent? {
+    async fn transact(&self, records: &Arc<[CloudEvent]>) -> Result<(), KafkaError> {
+        let (producer, prefix) = (self.producer.clone(), self.prefix.clone());
+        let records = Arc::clone(records);
+        // To write some hundred records takes milliseconds, in which an async thread answers nobody.
+        let sent = blocking(move || {
+            producer.begin_transaction()?;
+            let sent = records.iter().map(|record| send(&producer, &prefix, record));
+            sent.collect::<Result<Vec<DeliveryFuture>, _>>()
+        });
+        for sent in sent.await? {
             let lost = KafkaError::Canceled;
             sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
         }
         let producer = self.producer.clone();
         blocking(move || producer.commit_transaction(ANSWER_WITHIN)).await
-    }
-
-    fn send(&self, record: &CloudEvent) -> Result<DeliveryFuture, KafkaError> {
-        let topic = record.topic().address(&self.prefix);
-        let mut headers = OwnedHeaders::new();
-        for (key, value) in record.headers() {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        let value = record.value();
-        let record = FutureRecord::to(&topic).key(record.key()).payload(&value).headers(headers);
-        self.producer.send_result(record).map_err(|(error, _)| error)
     }
 
     /// Takes back what was begun, where trying again may help.
@@ -243,8 +237,23 @@ fn records(
     Ok((records, last))
 }
 
-async fn blocking(
-    call: impl FnOnce() -> Result<(), KafkaError> + Send + 'static,
-) -> Result<(), KafkaError> {
+fn send(
+    producer: &FutureProducer,
+    prefix: &str,
+    record: &CloudEvent,
+) -> Result<DeliveryFuture, KafkaError> {
+    let topic = record.topic().address(prefix);
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in record.headers() {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    let value = record.value();
+    let record = FutureRecord::to(&topic).key(record.key()).payload(&value).headers(headers);
+    producer.send_result(record).map_err(|(error, _)| error)
+}
+
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
     tokio::task::spawn_blocking(call).await.unwrap_or(Err(KafkaError::Canceled))
 }

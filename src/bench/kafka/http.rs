@@ -1,7 +1,12 @@
 //! Orders over HTTP at a docket whose journal is on Kafka, beside a bare client that sends what it
 //! has recorded.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use events::{Commit, CommitNumber, Recorded};
@@ -27,6 +32,8 @@ const TIMES: f64 = 3.0;
 const SLICE: usize = 4096;
 /// How long a node of one may take until it writes.
 const WRITES_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to publish what is left when the load ends.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Measures each number of connections.
 ///
@@ -49,7 +56,8 @@ pub async fn run(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         let before = echoed(setting, &echo, connections, half).await?;
         let from = newest(&data)?;
         let measured = setting.load("place", docket.process.address, orders, plan).await?.0;
-        let lag = shop.lag().await?;
+        let (lag, unpublished) = (shop.lag().await?, shop.unpublished().await?);
+        publish_the_rest(&shop).await?;
         let echoed = before.with(&echoed(setting, &echo, connections, half).await?);
         let commits = recorded(&data, from)?;
         setting.say("bare, the same commits");
@@ -60,8 +68,9 @@ pub async fn run(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         let bare_p99 = times.ms(0.99).unwrap_or_default();
         let value = measured.counted.saturating_sub(lag) as f64 / measured.took.as_secs_f64();
         let note = format!(
-            "{:.1} events a commit; lag at the end {lag} events; echo p99 {echo_p99:.2} ms; the same \
-             commits bare: {rate:.0} a second, p99 {bare_p99:.2} ms",
+            "{:.1} events a commit; lag at the end {lag} events, {unpublished} commits not \
+             published; echo p99 {echo_p99:.2} ms; the same commits bare: {rate:.0} a second, p99 \
+             {bare_p99:.2} ms",
             events_of(&commits) / commits.len() as f64,
         );
         let row = format!("kafka/place/{connections}");
@@ -115,6 +124,16 @@ impl Node {
         let process = Process::docket_with(&setting.folder, data, settings).await?;
         Ok(Self { process, operator })
     }
+}
+
+/// Waits until what comes next has the brokers for itself.
+async fn publish_the_rest(shop: &Shop) -> anyhow::Result<()> {
+    let asked = Instant::now();
+    while shop.unpublished().await? > 0 {
+        ensure!(asked.elapsed() < PUBLISHED_WITHIN, "docket does not publish what it has recorded");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 /// The newest commit of a docket that runs.
