@@ -27,7 +27,8 @@ async fn the_first_request_of_all_waits_for_the_first_node_that_writes() {
 async fn every_node_sees_every_acknowledged_write_at_once() {
     let nodes = Nodes::start(Site::on(&kafka::bootstrap(), 1), 3).await;
     let writer = nodes.writer().await;
-    let clients: Vec<_> = (0..3).map(|node| nodes.client(node)).collect();
+    // What a node cannot vouch for in time it marks, or refuses with 503: then it is asked again.
+    let clients: Vec<_> = (0..3).map(|node| nodes.client(node).patient(PATIENCE)).collect();
     let mut orders = 0;
     for round in 0..6 {
         // Each step is taken on another node than the one before.
