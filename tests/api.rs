@@ -7,6 +7,7 @@ mod support;
 mod api {
     mod authorisation;
     mod bad;
+    mod bodies;
     mod bounds;
     mod channels;
     mod document;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::{words::Vocabulary, *};
 
 mod bad;
+mod deadlines;
 mod draw;
 mod language;
 mod settings;
