@@ -237,7 +237,8 @@ async fn in_trouble(
         }
     };
     let options = node::server_options(config);
-    http::server::serve(listener, http::trouble::router(reason), linger, &options).await;
+    let (router, late) = (http::trouble::router(reason), http::trouble::ending());
+    http::server::serve(listener, router, late, linger, &options).await;
     Err(error)
 }
 

@@ -257,7 +257,14 @@ impl Node {
             }
         };
         let options = server_options(config);
-        http::server::serve(listener, self.router.clone(), ended, &options).await;
+        http::server::serve(
+            listener,
+            self.router.clone(),
+            http::trouble::ending(),
+            ended,
+            &options,
+        )
+        .await;
         self.shut_down().await.err()
     }
 }

@@ -44,6 +44,7 @@ use super::{
     access::{Bearer, Denied, Row, Who},
     fresh,
     incoming::Incoming,
+    trouble::Trouble,
 };
 use crate::desk::Newest;
 
@@ -218,11 +219,13 @@ pub fn router() -> Router<Arc<App>> {
     router
 }
 
-/// The same routes where there is no journal: each says so in its own shape.
-pub fn trouble_router() -> Router {
+/// The same routes where no call can be answered: each says why in its own shape.
+pub fn trouble_router(trouble: Trouble) -> Router {
     let mut router = Router::new();
     for (path, _) in by_path() {
-        router = router.route(path, any(|| async { Problem::storage().into_response() }));
+        let answer =
+            move |method: Method| async move { Problem::of(trouble, &method).into_response() };
+        router = router.route(path, any(answer));
     }
     for path in BELOW {
         router = router.route(path, any(no_such_path));

@@ -1,9 +1,9 @@
 //! Listening: a bounded number of connections, a bounded time for a request's head, and an end in
 //! good order.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tower::ServiceExt as _;
 
@@ -23,7 +23,8 @@ pub struct Options {
     /// How long the head of a request may take, idle time between two requests included.
     /// Default 75 s.
     pub head_within: Duration,
-    /// How long requests in progress may take once docket is told to stop. Default 10 s.
+    /// How long requests in progress may take once docket is told to stop; who is not answered by
+    /// then is told so. Default 10 s.
     pub drain_within: Duration,
 }
 
@@ -37,10 +38,15 @@ impl Default for Options {
     }
 }
 
-/// Serves until `stop` resolves, then lets requests in progress finish.
+/// How long it may take to tell those who are not answered that they are not.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// Serves until `stop` resolves, then lets requests in progress finish. `late` answers those that do
+/// not in time; it is given their heads alone.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    late: Router,
     stop: impl Future<Output = ()>,
     options: &Options,
 ) {
@@ -50,6 +56,7 @@ pub async fn serve(
     // A client that has said all it has to say may still want to hear the answer.
     builder.half_close(true);
     let open = GracefulShutdown::new();
+    let over = watch::Sender::new(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -60,10 +67,10 @@ pub async fn serve(
             next = next => next,
             () = &mut stop => break,
         };
-        let router = router.clone();
+        let (router, late, over) = (router.clone(), late.clone(), over.subscribe());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
-            router.clone().oneshot(request.map(Body::new))
+            answer(request.map(Body::new), router.clone(), late.clone(), over.clone())
         });
         let connection = open.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
@@ -74,8 +81,32 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(options.drain_within, open.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time and are dropped");
+    let mut ended = std::pin::pin!(open.shutdown());
+    if tokio::time::timeout(options.drain_within, &mut ended).await.is_ok() {
+        return;
+    }
+    tracing::warn!("some requests did not end in time and are told so");
+    over.send_replace(true);
+    if tokio::time::timeout(TOLD_WITHIN, ended).await.is_err() {
+        tracing::warn!("some connections did not end in time and are dropped");
+    }
+}
+
+/// The answer to a request, or, once time is over, to its head.
+async fn answer(
+    request: Request<Body>,
+    router: Router,
+    late: Router,
+    mut over: watch::Receiver<bool>,
+) -> Result<Response, Infallible> {
+    let mut head = Request::new(Body::empty());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = request.uri().clone();
+    let over = async move { over.wait_for(|over| *over).await.is_ok() };
+    tokio::select! {
+        biased;
+        answer = router.oneshot(request) => answer,
+        true = over => late.oneshot(head).await,
     }
 }
 

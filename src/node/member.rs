@@ -101,7 +101,7 @@ impl Member {
         let mut stopped = stop.subscribe();
         let inner = tokio::spawn(async move {
             let ended = async move { becomes(&mut stopped, true).await };
-            http::server::serve(listener, inner, ended, &options).await;
+            http::server::serve(listener, inner, http::trouble::ending(), ended, &options).await;
         });
         Self { address, stop, task, inner }
     }

@@ -243,7 +243,8 @@ pub fn serve(listener: TcpListener, router: Router) -> oneshot::Sender<()> {
     tokio::spawn(async move {
         let options =
             server::Options { drain_within: Duration::ZERO, ..server::Options::default() };
-        server::serve(listener, router, async { drop(stopped.await) }, &options).await;
+        server::serve(listener, router, Router::new(), async { drop(stopped.await) }, &options)
+            .await;
     });
     stop
 }

@@ -40,6 +40,11 @@ impl Half {
     /// Sends what is left, and reads the answer until docket closes the connection.
     pub fn finished(mut self) -> String {
         self.finish();
+        self.answer()
+    }
+
+    /// Reads the answer until docket closes the connection.
+    pub fn answer(mut self) -> String {
         let mut answer = String::new();
         self.stream.read_to_string(&mut answer).unwrap();
         answer

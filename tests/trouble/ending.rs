@@ -140,17 +140,24 @@ async fn an_end_in_good_order_answers_everything_that_was_accepted() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_holds_nobody_up_for_long() {
+async fn a_request_that_never_ends_holds_nobody_up_for_long_and_is_told() {
     let (_folder, data) = folder();
     let docket = Process::start(&data, &[("DOCKET_DRAIN_WITHIN", "300ms")]);
     let keeper = Keeper::new(&docket.client()).await;
     let half = half_an_order(&docket.base, &keeper.token);
+    let headers = format!("authorization: Bearer {}\r\n", keeper.token);
+    let native = Half::posted(&docket.base, "/v1/orders", &headers, "{}");
     let since = Instant::now();
     let ended = docket.terminate();
     assert!(ended.status.success(), "{ended:?}");
     assert!(since.elapsed() < Duration::from_secs(5));
     assert!(ended.log.contains("did not end in time"), "{}", ended.log);
-    drop(half);
+    let told = half.answer();
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("send the same again"), "{told}");
+    let told = native.answer();
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    assert!(told.contains("application/problem+json"), "{told}");
+    assert!(told.contains("/problems/unknown-outcome"), "{told}");
     let docket = Process::start(&data, &[]);
     keeper.look(&docket.client()).await;
 }

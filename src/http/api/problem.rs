@@ -2,7 +2,7 @@
 //! and a text for people, and beside them the field, the rule and the phase where there is one.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use events::Phase;
@@ -14,6 +14,7 @@ use super::super::{
     incoming::{self, BadHeader},
     lockout::RetryAfter,
     passwords,
+    trouble::{self, Trouble},
 };
 use crate::{
     domain::{
@@ -179,6 +180,15 @@ impl Problem {
     pub(super) fn storage() -> Self {
         let detail = "nothing can be recorded or read now; the log and /readyz say why";
         Self::new(STORAGE, detail).after(5)
+    }
+
+    /// Of every call that this trouble keeps from being answered.
+    pub(super) fn of(trouble: Trouble, method: &Method) -> Self {
+        match trouble {
+            Trouble::Storage => Self::storage(),
+            Trouble::Ending if method.is_safe() => Self::busy(trouble::ENDING),
+            Trouble::Ending => Self::new(UNKNOWN_OUTCOME, trouble::ENDING).after(1),
+        }
     }
 
     pub(super) fn no_method(allow: String) -> Self {

@@ -32,6 +32,7 @@ use super::super::{
     access::{Row, Who},
     fresh,
     incoming::Incoming,
+    trouble::Trouble,
 };
 use crate::desk::Newest;
 
@@ -229,11 +230,11 @@ pub fn router() -> Router<Arc<App>> {
     router
 }
 
-/// The same routes where there is no journal: each says so in its own shape.
-pub fn trouble_router() -> Router {
+/// The same routes where no call can be answered: each says why in its own shape.
+pub fn trouble_router(trouble: Trouble) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        let answer = move || async move { respond(route.empty, Err(Failure::storage())) };
+        let answer = move || async move { respond(route.empty, Err(trouble.into())) };
         router = router.route(route.path, any(answer));
     }
     for prefix in PREFIXES {

@@ -1,6 +1,7 @@
 //! Answers that are not about the shop: no such path, too large, too many guesses.
 
 use axum::{
+    Router,
     body::Body,
     http::{Method, Request},
 };
@@ -201,13 +202,7 @@ async fn a_password_that_was_right_moments_ago_costs_no_hash() {
 #[tokio::test]
 async fn a_docket_without_its_journal_says_so_in_the_same_shape() {
     let router = docket::http::trouble::router("the disk is gone".into());
-    let ask = async |path: &str| {
-        let request = Request::post(path).body(Body::from("{}")).unwrap();
-        let response = router.clone().oneshot(request).await.unwrap();
-        let (code, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { code, headers, body: serde_json::from_slice(&bytes).unwrap(), bytes }
-    };
+    let ask = async |path: &str| asked(&router, path).await;
     for (path, _) in bookstore::paths() {
         let answer = ask(path).await;
         assert_eq!(answer.code, 528, "{path}");
@@ -219,4 +214,24 @@ async fn a_docket_without_its_journal_says_so_in_the_same_shape() {
     let elsewhere = ask("/elsewhere").await;
     assert_eq!((elsewhere.code, &elsewhere.headers["retry-after"]), (503, &"1".parse().unwrap()));
     assert_ne!(elsewhere.body["message"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_docket_that_ends_says_so_in_the_same_shape() {
+    let router = docket::http::trouble::ending();
+    for (path, _) in bookstore::paths() {
+        let answer = asked(&router, path).await;
+        assert_eq!((answer.code, &answer.headers["retry-after"]), (503, &"1".parse().unwrap()));
+        assert!(answer.body["message"].as_str().unwrap().starts_with("docket ends"), "{path}");
+    }
+    assert_eq!(asked(&router, "/buyer/query_order").await.body["order_list"], json!([]));
+}
+
+/// Posts an empty object to a router that is no docket's.
+async fn asked(router: &Router, path: &str) -> Answer {
+    let request = Request::post(path).body(Body::from("{}")).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (code, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    Answer { code, headers, body: serde_json::from_slice(&bytes).unwrap(), bytes }
 }

@@ -8,6 +8,7 @@ use super::super::super::{
     incoming::{self, BadHeader},
     lockout::RetryAfter,
     passwords,
+    trouble::{self, Trouble},
 };
 use crate::{
     domain::{Rejection, lifecycle::Word},
@@ -149,6 +150,16 @@ impl Failure {
 impl From<Bad> for Failure {
     fn from(bad: Bad) -> Self {
         Self::new(530, bad.to_string())
+    }
+}
+
+/// Of every call that this trouble keeps from being answered.
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Storage => Self::storage(),
+            Trouble::Ending => Self::busy(trouble::ENDING),
+        }
     }
 }
 
