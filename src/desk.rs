@@ -174,7 +174,7 @@ impl Desk {
     pub fn has_begun(&self) -> bool {
         match &self.0 {
             Kind::Alone(_) => true,
-            Kind::OfSeveral(it) => it.begun.look(&it.credentials),
+            Kind::OfSeveral(it) => it.begun.look(&it.credentials, *it.followed.borrow()),
         }
     }
 
@@ -343,11 +343,14 @@ fn refused(error: Error) -> Given {
 }
 
 impl Begun {
-    fn look(&self, credentials: &Credentials) -> bool {
+    /// What is read for the first time is in the table before it is known who wrote it: while that is
+    /// so, `followed` is 0, and nobody could be asked for the newest commit.
+    fn look(&self, credentials: &Credentials, followed: Position) -> bool {
         if self.0.load(Ordering::Relaxed) {
             return true;
         }
-        let begun = credentials.tokens().iter().any(|it| it.role == Role::Operator);
+        let begun = followed > Position(0)
+            && credentials.tokens().iter().any(|it| it.role == Role::Operator);
         self.0.store(begun, Ordering::Relaxed);
         begun
     }
@@ -373,5 +376,36 @@ impl Doubt {
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{
+        Channel, CommandId, Digest, Event, EventId, Recorded, Subject, TokenIssued, TokenName,
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_site_has_begun_for_a_node_that_knows_who_writes() {
+        let (credentials, begun) = (Credentials::default(), Begun::default());
+        assert!(!begun.look(&credentials, Position(1)), "nobody has begun");
+        let (name, token) = (TokenName::new("operator").unwrap(), Digest::default());
+        let role = Role::Operator;
+        let issued =
+            TokenIssued { token, name, role, channel: None, store: None, expires_at: None };
+        credentials.apply(&Recorded {
+            position: Position(2),
+            id: EventId { command: CommandId(Uuid::nil()), n: 0 },
+            subject: Subject::order(events::OrderId(Uuid::nil())),
+            recorded_at: Millis(0),
+            channel: Channel::new("c").unwrap(),
+            event: Event::TokenIssued(issued),
+        });
+        assert!(!begun.look(&credentials, Position(0)), "who wrote it is not known yet");
+        assert!(begun.look(&credentials, Position(2)));
+        assert!(begun.look(&credentials, Position(0)), "for ever");
     }
 }

@@ -125,7 +125,7 @@ impl Credentials {
 
     /// Takes in a durable event; one that it has taken in before changes nothing, so that a journal
     /// may be read again behind it.
-    pub(super) fn apply(&self, recorded: &Recorded) {
+    pub(crate) fn apply(&self, recorded: &Recorded) {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if recorded.position <= table.position {
             return;

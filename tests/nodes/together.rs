@@ -41,7 +41,7 @@ async fn every_node_sees_every_acknowledged_write_at_once() {
         assert_eq!(session.status, 201, "{session:?}");
         let token = session.body["token"].as_str().unwrap();
         let me = get(on(2), token, "/v1/accounts/me").await;
-        assert_eq!(me.body["account"], made.body["account"], "{me:?}");
+        assert_eq!(me.body["account"], made.body["account"], "{me:?}\n{}", nodes.logs());
         let store = json!({ "store": seller });
         assert_eq!(post(on(0), token, "/v1/stores", &store).await.status, 201);
         let listing = json!({ "sku": "atlas", "title": "Atlas", "price": { "minor": 100, "currency": "CNY" }, "quantity": 5 });
@@ -62,7 +62,7 @@ async fn every_node_sees_every_acknowledged_write_at_once() {
             });
             for asked in asked {
                 let (told, counted) = asked.await;
-                assert_eq!(told.status, 200, "{told:?}");
+                assert_eq!(told.status, 200, "{told:?}\n{}", nodes.logs());
                 assert!(!told.headers.contains_key("docket-consistency"), "{told:?}");
                 assert_eq!(counted.body["total"], orders, "{counted:?}");
             }
