@@ -343,8 +343,8 @@ fn refused(error: Error) -> Given {
 }
 
 impl Begun {
-    /// What is read for the first time is in the table before it is known who wrote it: while that is
-    /// so, `followed` is 0, and nobody could be asked for the newest commit.
+    /// What is read for the first time is in the table before it is known who wrote it: until then
+    /// `followed` is 0, and nobody could be asked for the newest commit.
     fn look(&self, credentials: &Credentials, followed: Position) -> bool {
         if self.0.load(Ordering::Relaxed) {
             return true;

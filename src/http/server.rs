@@ -23,8 +23,8 @@ pub struct Options {
     /// How long the head of a request may take, idle time between two requests included.
     /// Default 75 s.
     pub head_within: Duration,
-    /// How long requests in progress may take once docket is told to stop; who is not answered by
-    /// then is told so. Default 10 s.
+    /// How long requests in progress may take once docket is told to stop. Who is not answered by
+    /// then, and still listens, is told so, for which there is one second more. Default 10 s.
     pub drain_within: Duration,
 }
 
@@ -88,7 +88,7 @@ pub async fn serve(
     tracing::warn!("some requests did not end in time and are told so");
     over.send_replace(true);
     if tokio::time::timeout(TOLD_WITHIN, ended).await.is_err() {
-        tracing::warn!("some connections did not end in time and are dropped");
+        tracing::warn!("some connections did not end in time and are waited for no more");
     }
 }
 
@@ -102,6 +102,9 @@ async fn answer(
     let mut head = Request::new(Body::empty());
     *head.method_mut() = request.method().clone();
     *head.uri_mut() = request.uri().clone();
+    if *over.borrow() {
+        return late.oneshot(head).await; // It comes too late to be begun.
+    }
     let over = async move { over.wait_for(|over| *over).await.is_ok() };
     tokio::select! {
         biased;

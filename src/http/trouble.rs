@@ -21,9 +21,12 @@ pub enum Trouble {
     Ending,
 }
 
-/// What is said of a call that was not answered before the end.
-pub(super) const ENDING: &str = "docket ends before this is answered; a command may have had its effect: \
-                                 send the same again, with its idempotency key";
+/// What is said of a command that was not answered before the end.
+pub(super) const ENDING: &str = "docket ends before this is answered, and it may have had its effect: with the \
+                                 same idempotency key it may be sent again; without one, look first";
+
+/// What is said of a query that was not.
+pub(super) const ENDING_QUERY: &str = "docket ends before this is answered; ask again";
 
 /// The routes of a docket that cannot open its journal.
 pub fn router(reason: Arc<str>) -> Router {

@@ -91,6 +91,7 @@ impl Follow {
             });
             self.heard = Some((Instant::now(), Millis(newest.0.max(at_least))));
         }
+        // Last: who sees this knows who wrote what is read.
         self.followed.send_replace(standby.credentials().position());
         Ok(standby)
     }

@@ -1,7 +1,12 @@
 //! Bodies that are no bodies, amounts that are too much, and guesses.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::talk::{Town, is_problem};
 
@@ -34,6 +39,21 @@ async fn bodies_are_bounded_json_of_one_shape() {
     let answer = town.call("GET /v1/stores/a%2Fb%20%25%3F%23%C3%A9", &ann, Value::Null).await;
     assert_eq!(answer.body["store"], name, "{answer:?}");
     town.refused(404, "GET /v1/stores/%FF", &ann, Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_docket_that_ends_says_so_in_the_same_shape() {
+    let router = docket::http::trouble::ending();
+    for (method, kind) in [(Method::GET, "busy"), (Method::POST, "unknown-outcome")] {
+        let request =
+            Request::builder().method(method).uri("/v1/orders").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(problem["type"], format!("/problems/{kind}"), "{problem}");
+    }
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ impl Problem {
     pub(super) fn of(trouble: Trouble, method: &Method) -> Self {
         match trouble {
             Trouble::Storage => Self::storage(),
-            Trouble::Ending if method.is_safe() => Self::busy(trouble::ENDING),
+            Trouble::Ending if method.is_safe() => Self::busy(trouble::ENDING_QUERY),
             Trouble::Ending => Self::new(UNKNOWN_OUTCOME, trouble::ENDING).after(1),
         }
     }
