@@ -17,11 +17,13 @@ use tokio::sync::{oneshot, watch};
 
 pub mod kafka;
 pub mod memory;
+pub mod reader;
 pub mod sqlite;
 pub mod tail;
 
 pub use kafka::KafkaJournal;
 pub use memory::MemoryJournal;
+pub use reader::Reader;
 pub use sqlite::SqliteJournal;
 pub use tail::{Followed, Tail};
 

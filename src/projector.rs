@@ -22,13 +22,12 @@ use events::{Millis, Position};
 use projections::{Catalogue, OrderDetail, OrderList, Pair, Rows, View, Wallets};
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError, Tail};
+use crate::journal::{Journal, JournalError, Reader, Tail, reader::newest_recorded_at};
 
 mod beside;
 mod folding;
 mod follower;
 mod measure;
-mod reader;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -36,7 +35,6 @@ mod tests;
 use folding::Folding;
 use follower::Follower;
 pub use measure::describe_metrics;
-use reader::{Reader, newest_recorded_at};
 use status::{Beside, Progress};
 pub use status::{Rebuild, ViewStatus};
 

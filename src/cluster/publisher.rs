@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use events::{CloudEvent, CommitNumber, Position, Recorded, publish};
+use events::{CloudEvent, CommitNumber, Head, Position, publish};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
@@ -28,7 +28,7 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Reader, Tail};
 
 mod topics;
 
@@ -72,20 +72,23 @@ pub enum Error {
 
 /// Publishes what a journal holds.
 pub struct Publisher {
-    journal: Arc<dyn Journal>,
+    reader: Arc<Reader>,
+    /// Where it begins.
+    after: Head,
     producer: FutureProducer,
     prefix: String,
     published: watch::Sender<CommitNumber>,
 }
 
 impl Publisher {
-    /// Takes over from whoever published before. Blocks.
+    /// Takes over from whoever published before. `tail` is what the engine has just recorded. Blocks.
     ///
     /// # Errors
     /// When the brokers do not answer, and [`Error::Behind`] when the journal does not hold all that is
     /// published yet.
     pub fn begin(
         journal: Arc<dyn Journal>,
+        tail: Tail,
         config: &ClientConfig,
         prefix: &str,
     ) -> Result<Self, Error> {
@@ -103,9 +106,10 @@ impl Publisher {
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
         let newest =
             topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
-        let done = commit_of(journal.as_ref(), newest)?;
-        let published = watch::Sender::new(done);
-        Ok(Self { journal, producer, prefix: prefix.to_owned(), published })
+        let after = head_of(journal.as_ref(), newest)?;
+        let published = watch::Sender::new(after.number);
+        let reader = Arc::new(Reader::new(journal, tail, EVENTS_AT_ONCE));
+        Ok(Self { reader, after, producer, prefix: prefix.to_owned(), published })
     }
 
     /// The newest commit that is published, and a way to wait for the next.
@@ -119,23 +123,24 @@ impl Publisher {
     /// # Errors
     /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
     pub async fn run(&self, ends: &AtomicBool) -> Result<(), Error> {
-        let mut head = self.journal.head();
+        let mut head = self.reader.head();
+        let mut after = self.after;
         while !ends.load(Ordering::Relaxed) {
-            let after = *self.published.borrow();
             let newest = head.borrow_and_update().number;
-            if newest <= after {
+            if newest <= after.number {
                 let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
                 continue;
             }
-            let journal = Arc::clone(&self.journal);
-            let read = tokio::task::spawn_blocking(move || records(journal.as_ref(), after)).await;
+            let reader = Arc::clone(&self.reader);
+            let read = tokio::task::spawn_blocking(move || records(&reader, &after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let (records, last) = read.map_err(ended)??;
             let put = tokio::time::timeout(PUT_WITHIN, self.put(&records.into(), ends)).await;
             if put.map_err(|_| Error::Stuck)?? {
-                self.published.send_replace(last);
+                self.published.send_replace(last.number);
+                after = last;
             }
-            if last >= newest {
+            if last.number >= newest {
                 tokio::time::sleep(GATHER).await;
             }
         }
@@ -166,7 +171,8 @@ impl Publisher {
             let sent = records.iter().map(|record| send(&producer, &prefix, record));
             sent.collect::<Result<Vec<DeliveryFuture>, _>>()
         });
-        for sent in sent.await? {
+        // The last first: who waits for it is not woken for each of the others.
+        for sent in sent.await?.into_iter().rev() {
             let lost = KafkaError::Canceled;
             sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
         }
@@ -197,44 +203,32 @@ impl Publisher {
     }
 }
 
-/// The commit that an event is in; 0 for no event.
-fn commit_of(journal: &dyn Journal, position: Position) -> Result<CommitNumber, Error> {
+/// The head that the commit made which an event is in; that of nothing for no event.
+fn head_of(journal: &dyn Journal, position: Position) -> Result<Head, Error> {
     let newest = *journal.head().borrow();
-    let (mut before, mut at) = (CommitNumber(0), newest.number);
+    let (mut before, mut at) = (CommitNumber(0), newest);
     if position.0 == 0 {
-        return Ok(before);
+        return Ok(Head::default());
     }
     if position > newest.position {
         return Err(Error::Behind);
     }
-    while before.0 + 1 < at.0 {
-        let middle = CommitNumber(before.0 + (at.0 - before.0) / 2);
+    while before.0 + 1 < at.number.0 {
+        let middle = CommitNumber(before.0 + (at.number.0 - before.0) / 2);
         match journal.head_at(middle)? {
-            Some(head) if head.position >= position => at = middle,
+            Some(head) if head.position >= position => at = head,
             Some(_) | None => before = middle,
         }
     }
     Ok(at)
 }
 
-/// The records of the commits behind `after`, and the last of these commits.
-fn records(
-    journal: &dyn Journal,
-    after: CommitNumber,
-) -> Result<(Vec<CloudEvent>, CommitNumber), JournalError> {
-    let (mut records, mut last) = (Vec::new(), after);
-    for commit in journal.read(after, EVENTS_AT_ONCE)? {
-        for (_, envelopes) in commit.contents()? {
-            for envelope in envelopes {
-                let recorded = Recorded::decode(&envelope).map_err(|source| {
-                    JournalError::Decode { position: envelope.position, source }
-                })?;
-                records.extend(publish(&recorded));
-            }
-        }
-        last = commit.number;
-    }
-    Ok((records, last))
+/// The records of the next commits, and the head that the last of these made.
+fn records(reader: &Reader, after: &Head) -> Result<(Vec<CloudEvent>, Head), JournalError> {
+    let commits = reader.after(after)?;
+    let events = commits.iter().flat_map(|commit| &commit.events);
+    let last = commits.last().map_or(*after, |commit| commit.after);
+    Ok((events.flat_map(publish).collect(), last))
 }
 
 fn send(
@@ -243,8 +237,9 @@ fn send(
     record: &CloudEvent,
 ) -> Result<DeliveryFuture, KafkaError> {
     let topic = record.topic().address(prefix);
-    let mut headers = OwnedHeaders::new();
-    for (key, value) in record.headers() {
+    let attributes = record.headers();
+    let mut headers = OwnedHeaders::new_with_capacity(attributes.len());
+    for (key, value) in attributes {
         headers = headers.insert(Header { key, value: Some(value) });
     }
     let value = record.value();

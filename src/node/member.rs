@@ -29,7 +29,7 @@ use crate::{
     domain::World,
     engine::{self, Credentials, Handle, Running, Standby, State},
     http,
-    journal::{Journal, JournalError, kafka},
+    journal::{Journal, JournalError, Tail, kafka},
 };
 
 /// How long a node whose turn it is waits for the end of the journal before it looks again whether
@@ -67,6 +67,8 @@ pub(super) struct Seat {
     pub(super) state: watch::Sender<State>,
     /// The newest commit whose public events are in the topics, as far as this node published.
     pub(super) published: watch::Sender<CommitNumber>,
+    /// What the engine has just recorded.
+    pub(super) tail: Tail,
 }
 
 /// Why a turn ends.
@@ -382,12 +384,12 @@ impl Seat {
         let told = Arc::clone(&ends);
         let journal: Arc<dyn Journal> = self.follow.journal.clone();
         let (client, prefix) = (self.site.client(), self.site.prefix.clone());
-        let published = self.published.clone();
+        let (published, tail) = (self.published.clone(), self.tail.clone());
         tokio::spawn(async move {
             while !told.load(Ordering::Relaxed) {
-                let (journal, client, prefix) =
-                    (Arc::clone(&journal), client.clone(), prefix.clone());
-                let begin = move || Publisher::begin(journal, &client, &prefix);
+                let (journal, tail) = (Arc::clone(&journal), tail.clone());
+                let (client, prefix) = (client.clone(), prefix.clone());
+                let begin = move || Publisher::begin(journal, tail, &client, &prefix);
                 let done = match tokio::task::spawn_blocking(begin).await {
                     Ok(Ok(publisher)) => {
                         let mut newest = publisher.published();

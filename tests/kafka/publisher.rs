@@ -9,7 +9,9 @@ use std::{
 
 use docket::{
     cluster::{Publisher, publisher},
-    journal::{Journal, KafkaJournal, MemoryJournal, SqliteJournal, kafka::Options},
+    journal::{
+        Followed, Journal, KafkaJournal, MemoryJournal, SqliteJournal, Tail, kafka::Options,
+    },
 };
 use events::{CloudEvent, Commit, CommitNumber, Recorded, Topic, publish};
 use rdkafka::{
@@ -51,20 +53,32 @@ fn wanted(commits: &[Commit]) -> Vec<CloudEvent> {
     envelopes.flat_map(|it| publish(&Recorded::decode(&it).unwrap())).collect()
 }
 
-async fn begin(site: &Options, journal: Arc<MemoryJournal>) -> Arc<Publisher> {
-    Arc::new(try_to_begin(site, journal).await.unwrap())
+/// Keeps commits, but the first, as an engine does that has recorded them behind it.
+fn keep(tail: &Tail, commits: &[Commit]) {
+    for pair in commits.windows(2) {
+        let decisions = pair[1].contents().unwrap();
+        let events = decisions.iter().flat_map(|(_, envelopes)| envelopes);
+        let events = events.map(|it| Recorded::decode(it).unwrap()).collect();
+        let (before, after) = (pair[0].head(), pair[1].head());
+        tail.push(Arc::new(Followed { before, after, events }));
+    }
+}
+
+async fn begin(site: &Options, journal: Arc<MemoryJournal>, tail: Tail) -> Arc<Publisher> {
+    Arc::new(try_to_begin(site, journal, tail).await.unwrap())
 }
 
 async fn try_to_begin(
     site: &Options,
     journal: Arc<MemoryJournal>,
+    tail: Tail,
 ) -> Result<Publisher, publisher::Error> {
     let (config, prefix) = (site.client(), site.prefix.clone());
     // Brokers that have just come up ask to be asked again.
     let began = Instant::now();
     let begin = move || loop {
         let journal: Arc<dyn Journal> = Arc::clone(&journal) as _;
-        match Publisher::begin(journal, &config, &prefix) {
+        match Publisher::begin(journal, tail.clone(), &config, &prefix) {
             Err(publisher::Error::Kafka { .. }) if began.elapsed() < PATIENCE => {}
             done => return done,
         }
@@ -142,32 +156,36 @@ async fn every_record_is_published_once_whoever_publishes() {
     assert_eq!(parts.len(), 4);
 
     append(&journal, parts[0]).await;
-    let first = begin(&site, Arc::clone(&journal)).await;
+    let first = begin(&site, Arc::clone(&journal), Tail::default()).await;
     let running = run(&first);
     published(&first, parts[0].len()).await;
     append(&journal, parts[1]).await;
     published(&first, parts[0].len() + parts[1].len()).await;
 
-    // Another begins where this one has come to, and this one notices with the next commit.
-    let second = begin(&site, Arc::clone(&journal)).await;
+    // Another begins where this one has come to, and this one notices with the next commit. A part
+    // of what comes then is what the other's engine keeps.
+    let tail = Tail::keeping(usize::MAX);
+    let second = begin(&site, Arc::clone(&journal), tail.clone()).await;
     assert_eq!(*second.published().borrow(), *first.published().borrow());
     append(&journal, parts[2]).await;
     let error = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, publisher::Error::Fenced), "{error}");
-    let running = run(&second);
+    let begun = parts[0].len() + parts[1].len();
+    keep(&tail, &commits[begun - 1..begun + parts[2].len()]);
     append(&journal, parts[3]).await;
+    let running = run(&second);
     published(&second, commits.len()).await;
     compare(&site, &commits).await;
 
     // Who has not read all that is published does not begin.
     let behind = Arc::new(MemoryJournal::new());
     append(&behind, parts[0]).await;
-    let error = try_to_begin(&site, behind).await.err().unwrap();
+    let error = try_to_begin(&site, behind, Tail::default()).await.err().unwrap();
     assert!(matches!(error, publisher::Error::Behind), "{error}");
 
     // Who begins again does so behind the newest record, and publishes nothing again.
     running.abort();
-    let third = begin(&site, journal).await;
+    let third = begin(&site, journal, tail).await;
     let newest = commits.iter().rfind(|it| !wanted(std::slice::from_ref(it)).is_empty()).unwrap();
     assert_eq!(*third.published().borrow(), newest.number);
     assert!((newest.number.0 as usize) < commits.len(), "the newest of which nothing is published");
@@ -184,14 +202,14 @@ async fn what_was_sent_and_not_committed_is_published_once_all_the_same() {
     append(&journal, &commits).await;
     // Each is broken off somewhere on its way, as by a kill.
     for breath in 0..8_u32 {
-        let publisher = begin(&site, Arc::clone(&journal)).await;
+        let publisher = begin(&site, Arc::clone(&journal), Tail::default()).await;
         let running = run(&publisher);
         for _ in 0..breath * 4 {
             tokio::task::yield_now().await;
         }
         running.abort();
     }
-    let last = begin(&site, journal).await;
+    let last = begin(&site, journal, Tail::default()).await;
     let running = run(&last);
     published(&last, commits.len()).await;
     running.abort();

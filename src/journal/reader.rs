@@ -1,12 +1,12 @@
-//! Reads the journal for all views: each commit is checked against the one before and decoded,
-//! once for all views that are near the journal's end.
+//! Reads the journal for those who follow it: each commit is checked against the one before and
+//! decoded, once for all that are near the journal's end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events::{Commit, CommitNumber, Head, Millis, Recorded};
 use tokio::sync::watch;
 
-use crate::journal::{Followed, Journal, JournalError, Tail};
+use super::{Followed, Journal, JournalError, Tail};
 
 /// Reads a journal slice by slice.
 pub struct Reader {
@@ -18,7 +18,7 @@ pub struct Reader {
     tail: Tail,
     /// What was read last, one commit continuing the other.
     recent: Tail,
-    /// Held while reading, so that the views that wake together read once.
+    /// Held while reading, so that those who wake together read once.
     reading: Mutex<()>,
     newest: Mutex<Newest>,
 }
@@ -30,7 +30,7 @@ struct Newest {
     recorded_at: Option<Millis>,
 }
 
-/// Slices that are kept decoded. A view further behind than this reads for itself.
+/// Slices that are kept decoded. Who is further behind than this reads for itself.
 const RECENT_SLICES: usize = 4;
 
 impl Reader {
