@@ -285,10 +285,20 @@ fn start_grows_with_the_journal() {
 fn kafka_has_the_journal_transactions_and_http() {
     let brokers = kafka::bootstrap();
     let figures = moment("kafka", &["--brokers", &brokers]);
-    let rows = ["journal/1", "transaction/1", "journal/3", "transaction/3", "place/1", "place/4"];
+    let rows = [
+        "journal/1",
+        "transaction/1",
+        "journal/3",
+        "transaction/3",
+        "place/1",
+        "recorded/1",
+        "place/4",
+        "recorded/4",
+    ];
     assert_eq!(names(&figures), rows.map(|row| format!("kafka/{row}")));
     figures.iter().for_each(is_timed);
-    for (place, connections) in figures[4..].iter().zip([1.0, 4.0]) {
+    for (rows, connections) in figures[4..].chunks(2).zip([1.0, 4.0]) {
+        let [place, recorded] = rows else { panic!("{rows:?}") };
         let note = place["note"].as_str().unwrap();
         let number = |before: &str, after: &str| -> f64 {
             let (_, rest) = note.split_at(note.find(before).unwrap() + before.len());
@@ -297,9 +307,15 @@ fn kafka_has_the_journal_transactions_and_http() {
         let events = number("", " events a commit");
         assert!((1.0..=connections).contains(&events), "nobody has two on their way: {note}");
         number(" events, ", " commits not published"); // It is told.
-        let [echo, bare] = [number("echo p99 ", " ms"), number(", p99 ", " ms")];
+        let p99 = |of: &str| number(&format!("{of}, p99 "), " ms");
+        let [echo, bare] = [number("echo p99 ", " ms"), p99(" commits a second")];
         let baseline = place["baseline_p99_ms"].as_f64().unwrap();
         assert!((baseline - 3.0 * bare - echo).abs() < 0.05, "{place}");
+        // Of the same commits, without what is made of them.
+        let rate = recorded["baseline"].as_f64().unwrap();
+        let bare = p99(&format!("without the public ones: {rate:.0}"));
+        assert!((recorded["baseline_p99_ms"].as_f64().unwrap() - bare).abs() < 0.01, "{recorded}");
+        assert!(recorded["note"].as_str().unwrap().starts_with(&format!("{events:.1} events")));
     }
     assert_eq!(figures[0]["baseline"], figures[1]["baseline"], "of one run");
     let asking: BaseConsumer =

@@ -12,20 +12,22 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
-    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 use uuid::Uuid;
 
+mod bare;
 mod http;
 
-use super::{Setting, commands, latencies::Latencies, options::Kafka, report::Figure};
+use super::{
+    Setting, commands, latencies::Latencies, load::Measured, options::Kafka, report::Figure,
+};
 use crate::{
     domain::World,
     engine::Decider,
     journal::{
         Journal as _, KafkaJournal,
-        kafka::{KEYS_HEADER, Options, journal_topic, record_of, topics_of},
+        kafka::{Options, journal_topic, record_of, topics_of},
     },
 };
 
@@ -58,9 +60,10 @@ pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
     let mut topics: Vec<_> =
         options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
-    topics.extend(topics_of(&http::place(&prefix)));
+    topics.extend([http::place(&prefix), http::fed(&prefix)].iter().flat_map(|it| topics_of(it)));
     let connections = options.load.connections.iter();
-    topics.extend(connections.flat_map(|n| topics_of(&http::bare(&prefix, *n))));
+    topics
+        .extend(connections.flat_map(|n| http::bare_of(&prefix, *n)).flat_map(|it| topics_of(&it)));
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
     let patience = AdminOptions::new().request_timeout(Some(REMOVED_WITHIN));
     let removed = admin.delete_topics(&topics, &patience).await;
@@ -77,15 +80,18 @@ async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         let bare = of_size("bare");
         drop(KafkaJournal::open(&setting.folder.join(format!("bare-{size}")), &bare).await?);
         setting.say(&format!("bare, commits of {size}"));
-        let (rate, times) = sent(&bare, &commits, options.in_flight).await?;
-        let base_p99 = times.ms(0.99);
+        let bare = bare::sent(&bare, &commits, options.in_flight).await?;
+        let base_p99 = bare.latencies.ms(0.99);
         setting.say(&format!("the journal, commits of {size}"));
         let folder = setting.folder.join(format!("journal-{size}"));
-        let (value, times) =
-            appended(&of_size("journal"), &folder, &commits, options.in_flight).await?;
-        let figure = Figure::new(format!("kafka/journal/{size}"), "commits/s", value, rate);
+        let journal = KafkaJournal::open(&folder, &of_size("journal")).await?;
+        journal.begin()?;
+        let it = appended(&journal, &commits, options.in_flight).await?;
+        ended(journal).await?;
+        let row = format!("kafka/journal/{size}");
+        let figure = Figure::new(row, "commits/s", it.rate(), bare.rate());
         let note = format!("{} on their way at once, in both", options.in_flight);
-        setting.print(&figure.timed(&times, base_p99).noted(note))?;
+        setting.print(&figure.timed(&it.latencies, base_p99).noted(note))?;
         if options.transactions == 0 {
             continue;
         }
@@ -93,11 +99,11 @@ async fn measure(setting: &Setting, options: &Kafka, site: &Options) -> anyhow::
         let inside = of_size("transaction");
         drop(KafkaJournal::open(&setting.folder.join(format!("inside-{size}")), &inside).await?);
         let few = &commits[..commits.len().min(options.transactions)];
-        let (value, times) = transacted(&inside, few).await?;
-        let figure = Figure::new(format!("kafka/transaction/{size}"), "commits/s", value, rate);
-        setting.print(
-            &figure.timed(&times, base_p99).noted("with the public records inside, one at a time"),
-        )?;
+        let it = transacted(&inside, few).await?;
+        let row = format!("kafka/transaction/{size}");
+        let figure = Figure::new(row, "commits/s", it.rate(), bare.rate());
+        let note = "with the public records inside, one at a time";
+        setting.print(&figure.timed(&it.latencies, base_p99).noted(note))?;
     }
     Ok(())
 }
@@ -144,18 +150,6 @@ fn client(brokers: &str) -> ClientConfig {
     config
 }
 
-fn idempotent(brokers: &str) -> anyhow::Result<FutureProducer> {
-    let mut config = client(brokers);
-    config.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "0");
-    Ok(config.create()?)
-}
-
-type Timed = (f64, Latencies);
-
-fn rate(commits: usize, begin: Instant) -> f64 {
-    commits as f64 / begin.elapsed().as_secs_f64()
-}
-
 type Commits = [(Arc<Commit>, Vec<Recorded>)];
 
 /// Gives every commit to somebody, some on their way at once. The first, with which a client finds
@@ -164,11 +158,11 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
     commits: &Commits,
     at_once: usize,
     mut give: impl FnMut(&Arc<Commit>) -> anyhow::Result<F>,
-) -> anyhow::Result<Timed> {
+) -> anyhow::Result<Measured> {
     if let Some((first, _)) = commits.first() {
         give(first)?.await?;
     }
-    let mut times = Latencies::new();
+    let mut latencies = Latencies::new();
     let mut in_flight: VecDeque<(Instant, F)> = VecDeque::new();
     let begin = Instant::now();
     for (commit, _) in commits.iter().skip(1) {
@@ -176,63 +170,47 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(
             && let Some((since, done)) = in_flight.pop_front()
         {
             done.await?;
-            times.record(since.elapsed());
+            latencies.record(since.elapsed());
         }
         let since = Instant::now();
         in_flight.push_back((since, give(commit)?));
     }
     while let Some((since, done)) = in_flight.pop_front() {
         done.await?;
-        times.record(since.elapsed());
+        latencies.record(since.elapsed());
     }
-    Ok((rate(commits.len() - 1, begin), times))
-}
-
-/// A bare client sends the records.
-async fn sent(site: &Options, commits: &Commits, at_once: usize) -> anyhow::Result<Timed> {
-    let producer = idempotent(&site.brokers)?;
-    let topic = journal_topic(&site.prefix);
-    let give = |commit: &Arc<Commit>| {
-        let value = record_of(commit);
-        let headers = OwnedHeaders::new().insert(Header { key: KEYS_HEADER, value: Some("0") });
-        let record =
-            FutureRecord::<(), _>::to(&topic).partition(0).payload(&value).headers(headers);
-        let sent = producer.send_result(record).map_err(|(error, _)| error)?;
-        Ok(async move { Ok(sent.await?.map_err(|(error, _)| error).map(drop)?) })
-    };
-    pipelined(commits, at_once, give).await
+    Ok(Measured { counted: commits.len() as u64 - 1, took: begin.elapsed(), latencies })
 }
 
 /// The journal takes them.
 async fn appended(
-    site: &Options,
-    folder: &std::path::Path,
+    journal: &KafkaJournal,
     commits: &Commits,
     at_once: usize,
-) -> anyhow::Result<Timed> {
-    let journal = KafkaJournal::open(folder, site).await?;
-    journal.begin()?;
+) -> anyhow::Result<Measured> {
     let give = |commit: &Arc<Commit>| {
         let appending = journal.append(Arc::clone(commit), Vec::new());
         Ok(async move { Ok(appending.await??) })
     };
-    let timed = pipelined(commits, at_once, give).await?;
-    tokio::task::spawn_blocking(move || drop(journal)).await?;
-    Ok(timed)
+    pipelined(commits, at_once, give).await
+}
+
+async fn ended(journal: KafkaJournal) -> anyhow::Result<()> {
+    Ok(tokio::task::spawn_blocking(move || drop(journal)).await?)
 }
 
 /// A transaction a commit, with the public records inside.
-async fn transacted(site: &Options, commits: &Commits) -> anyhow::Result<Timed> {
+async fn transacted(site: &Options, commits: &Commits) -> anyhow::Result<Measured> {
     let mut config = client(&site.brokers);
     config.set("transactional.id", format!("{}.writer", site.prefix)).set("linger.ms", "0");
     let producer: FutureProducer = config.create()?;
     let starting = producer.clone();
     tokio::task::spawn_blocking(move || starting.init_transactions(PATIENCE)).await??;
     let journal = journal_topic(&site.prefix);
-    let (mut times, mut begin) = (Latencies::new(), Instant::now());
+    let (mut latencies, mut begin) = (Latencies::new(), Instant::now());
     for (n, (commit, events)) in commits.iter().enumerate() {
         if n == 1 {
-            (times, begin) = (Latencies::new(), Instant::now());
+            (latencies, begin) = (Latencies::new(), Instant::now());
         }
         let since = Instant::now();
         let value = record_of(commit);
@@ -250,7 +228,7 @@ async fn transacted(site: &Options, commits: &Commits) -> anyhow::Result<Timed> 
         }
         let committing = producer.clone();
         tokio::task::spawn_blocking(move || committing.commit_transaction(PATIENCE)).await??;
-        times.record(since.elapsed());
+        latencies.record(since.elapsed());
     }
-    Ok((rate(commits.len() - 1, begin), times))
+    Ok(Measured { counted: commits.len() as u64 - 1, took: begin.elapsed(), latencies })
 }

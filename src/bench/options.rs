@@ -85,12 +85,16 @@ pub enum Row {
     /// is acknowledged when the brokers have it in its place in the log. And the other way it
     /// could be done: a transaction a commit, with the public records inside, one after the other.
     /// Then connections that are kept alive place orders of two lines at a docket of its own whose
-    /// journal is there, and how large its commits became is told. Topics of their own are made, and
-    /// go at the end.
+    /// journal is there, and how large its commits became is told; and the journal in process is fed
+    /// the commits that this docket has just recorded. That goes in rounds, behind one that does not
+    /// count, in which baseline and docket take turns: a third of the seconds is a round's. Topics of
+    /// their own are made, and go at the end.
     ///
     /// Baseline: a bare idempotent producer sending the same records to a topic with the same
-    /// settings, as many on their way at once. Over HTTP, it sends the commits that the docket has
-    /// just recorded; the baseline's p99 is three times its, and the echo's, added.
+    /// settings, as many on their way at once. Over HTTP, it leaves the records that the docket has
+    /// just left in topics with the same settings: the commits, and the public ones in transactions
+    /// behind them. The baseline's p99 is three times that of its commits, and the echo's, added; what
+    /// they take without the public ones is told, and is what the journal in process is compared with.
     Kafka(Kafka),
     /// The baseline itself.
     #[command(hide = true)]
