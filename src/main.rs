@@ -24,7 +24,8 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Views are kept by many small allocations on several threads.
+/// Views are kept by many small allocations on several threads, and what one thread gives librdkafka
+/// another one frees: so on Linux this is also where C libraries take theirs (`override`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -17,7 +17,9 @@ use rdkafka::{
 use uuid::Uuid;
 
 mod bare;
+mod fed;
 mod http;
+mod round;
 
 use super::{
     Setting, commands, latencies::Latencies, load::Measured, options::Kafka, report::Figure,
@@ -60,7 +62,8 @@ pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
     let mut topics: Vec<_> =
         options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
-    topics.extend([http::place(&prefix), http::fed(&prefix)].iter().flat_map(|it| topics_of(it)));
+    topics
+        .extend([http::place(&prefix), http::fed_of(&prefix)].iter().flat_map(|it| topics_of(it)));
     let connections = options.load.connections.iter();
     topics
         .extend(connections.flat_map(|n| http::bare_of(&prefix, *n)).flat_map(|it| topics_of(&it)));
@@ -123,7 +126,7 @@ fn topics(prefix: &str, size: u64) -> Vec<String> {
 }
 
 /// Commits that continue each other, each with so many orders, and the shop's before them.
-fn commits(count: u64, size: u64) -> anyhow::Result<Vec<(Arc<Commit>, Vec<Recorded>)>> {
+fn commits(count: u64, size: u64) -> anyhow::Result<Vec<Committed>> {
     let mut decider = Decider::new(World::default(), Head::default());
     let buyers = commands::open_shop(&mut decider, BUYERS)?;
     let mut sealed = Vec::new();
@@ -150,7 +153,10 @@ fn client(brokers: &str) -> ClientConfig {
     config
 }
 
-type Commits = [(Arc<Commit>, Vec<Recorded>)];
+/// A commit, and its events.
+type Committed = (Arc<Commit>, Vec<Recorded>);
+/// Commits that continue each other.
+type Commits = [Committed];
 
 /// Gives every commit to somebody, some on their way at once. The first, with which a client finds
 /// its brokers, does not count.

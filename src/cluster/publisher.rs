@@ -33,7 +33,7 @@ use crate::journal::{Journal, JournalError, Reader, Tail};
 mod topics;
 
 /// So many events are published in one transaction, about: commits stay whole.
-const EVENTS_AT_ONCE: usize = 500;
+pub(crate) const EVENTS_AT_ONCE: usize = 500;
 /// How long the brokers may take for one step.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a transaction may take, tries included, before it is left to whoever begins anew, should
@@ -41,7 +41,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const PUT_WITHIN: Duration = Duration::from_secs(45);
 /// How long commits are gathered for the next transaction, where that would not be full: each costs the
 /// brokers a mark in every partition that it touches, however much is in it.
-const GATHER: Duration = Duration::from_millis(50);
+pub(crate) const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -73,11 +73,9 @@ pub enum Error {
 /// Publishes what a journal holds.
 pub struct Publisher {
     reader: Arc<Reader>,
-    /// Where it begins.
-    after: Head,
     producer: FutureProducer,
     prefix: String,
-    published: watch::Sender<CommitNumber>,
+    published: watch::Sender<Head>,
 }
 
 impl Publisher {
@@ -106,14 +104,13 @@ impl Publisher {
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
         let newest =
             topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
-        let after = head_of(journal.as_ref(), newest)?;
-        let published = watch::Sender::new(after.number);
+        let published = watch::Sender::new(head_of(journal.as_ref(), newest)?);
         let reader = Arc::new(Reader::new(journal, tail, EVENTS_AT_ONCE));
-        Ok(Self { reader, after, producer, prefix: prefix.to_owned(), published })
+        Ok(Self { reader, producer, prefix: prefix.to_owned(), published })
     }
 
-    /// The newest commit that is published, and a way to wait for the next.
-    pub fn published(&self) -> watch::Receiver<CommitNumber> {
+    /// The head that the newest commit made which is published, and a way to wait for the next.
+    pub fn published(&self) -> watch::Receiver<Head> {
         self.published.subscribe()
     }
 
@@ -124,10 +121,9 @@ impl Publisher {
     /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
     pub async fn run(&self, ends: &AtomicBool) -> Result<(), Error> {
         let mut head = self.reader.head();
-        let mut after = self.after;
         while !ends.load(Ordering::Relaxed) {
-            let newest = head.borrow_and_update().number;
-            if newest <= after.number {
+            let after = *self.published.borrow();
+            if head.borrow_and_update().number <= after.number {
                 let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
                 continue;
             }
@@ -137,10 +133,10 @@ impl Publisher {
             let (records, last) = read.map_err(ended)??;
             let put = tokio::time::timeout(PUT_WITHIN, self.put(&records.into(), ends)).await;
             if put.map_err(|_| Error::Stuck)?? {
-                self.published.send_replace(last.number);
-                after = last;
+                self.published.send_replace(last);
             }
-            if last.number >= newest {
+            let left = head.borrow().position.0.saturating_sub(last.position.0);
+            if left < EVENTS_AT_ONCE as u64 {
                 tokio::time::sleep(GATHER).await;
             }
         }

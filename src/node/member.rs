@@ -29,7 +29,7 @@ use crate::{
     domain::World,
     engine::{self, Credentials, Handle, Running, Standby, State},
     http,
-    journal::{Journal, JournalError, Tail, kafka},
+    journal::{Journal, JournalError, kafka},
 };
 
 /// How long a node whose turn it is waits for the end of the journal before it looks again whether
@@ -67,8 +67,6 @@ pub(super) struct Seat {
     pub(super) state: watch::Sender<State>,
     /// The newest commit whose public events are in the topics, as far as this node published.
     pub(super) published: watch::Sender<CommitNumber>,
-    /// What the engine has just recorded.
-    pub(super) tail: Tail,
 }
 
 /// Why a turn ends.
@@ -384,7 +382,7 @@ impl Seat {
         let told = Arc::clone(&ends);
         let journal: Arc<dyn Journal> = self.follow.journal.clone();
         let (client, prefix) = (self.site.client(), self.site.prefix.clone());
-        let (published, tail) = (self.published.clone(), self.tail.clone());
+        let (published, tail) = (self.published.clone(), self.options.tail.clone());
         tokio::spawn(async move {
             while !told.load(Ordering::Relaxed) {
                 let (journal, tail) = (Arc::clone(&journal), tail.clone());
@@ -395,7 +393,7 @@ impl Seat {
                         let mut newest = publisher.published();
                         let telling = async {
                             loop {
-                                published.send_replace(*newest.borrow_and_update());
+                                published.send_replace(newest.borrow_and_update().number);
                                 if newest.changed().await.is_err() {
                                     std::future::pending::<()>().await;
                                 }

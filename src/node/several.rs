@@ -169,7 +169,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
         views: OnceLock::new(),
     });
     let told: Arc<dyn http::Member> = service.clone();
-    let kept = Kept { journal: shared, ring, tail: tail.clone() };
+    let kept = Kept { journal: shared, ring, tail };
     let served = serve_from(config, &kept, desk.clone(), parts.metrics, Some(told)).await?;
     let _ = service.views.set(served.views.clone()); // Nobody else sets it.
     let verifier = Verifier::new(secret, me.address.clone(), clock, &VerifierOptions::default());
@@ -177,7 +177,7 @@ pub(super) async fn start(config: &Config, parts: Parts) -> Result<Node, Error> 
     let config = config.clone();
     let serving = server_options(&config);
     let seat =
-        Seat { follow, election, config, options, site, credentials, time, state, published, tail };
+        Seat { follow, election, config, options, site, credentials, time, state, published };
     let member = Member::begin(seat, standby, listener, inner, serving);
     Ok(Node::of(desk, kept, served, Decides::OfSeveral(member)))
 }

@@ -94,7 +94,7 @@ fn run(publisher: &Arc<Publisher>) -> tokio::task::JoinHandle<Result<(), publish
 
 async fn published(publisher: &Publisher, commits: usize) {
     let mut published = publisher.published();
-    let reached = published.wait_for(|it| it.0 >= commits as u64);
+    let reached = published.wait_for(|it| it.number.0 >= commits as u64);
     tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
 }
 
@@ -187,7 +187,7 @@ async fn every_record_is_published_once_whoever_publishes() {
     running.abort();
     let third = begin(&site, journal, tail).await;
     let newest = commits.iter().rfind(|it| !wanted(std::slice::from_ref(it)).is_empty()).unwrap();
-    assert_eq!(*third.published().borrow(), newest.number);
+    assert_eq!(*third.published().borrow(), newest.head());
     assert!((newest.number.0 as usize) < commits.len(), "the newest of which nothing is published");
     let running = run(&third);
     published(&third, commits.len()).await;

@@ -1,6 +1,10 @@
 //! A bare client: it has no more to do than to send what docket has recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use events::{Commit, Recorded, publish::publish};
@@ -10,18 +14,12 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use super::{Commits, client, pipelined};
+use super::{Commits, PATIENCE, client, pipelined};
 use crate::{
     bench::load::Measured,
+    cluster::publisher::{EVENTS_AT_ONCE, GATHER},
     journal::kafka::{KEYS_HEADER, Options, journal_topic, record_of},
 };
-
-/// How long a transaction may take to be committed.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// So many events have their public records in one transaction, about, as docket has it.
-const EVENTS_AT_ONCE: usize = 500;
-/// How long is waited for more, where a transaction would not be full, as docket has it.
-const GATHER: Duration = Duration::from_millis(50);
 
 /// Sends the commits' own records, some on their way at once.
 pub async fn sent(site: &Options, commits: &Commits, at_once: usize) -> anyhow::Result<Measured> {
@@ -34,18 +32,32 @@ pub async fn sent(site: &Options, commits: &Commits, at_once: usize) -> anyhow::
     pipelined(commits, at_once, give).await
 }
 
-/// Sends the commits' own records, and behind them the public ones: all that docket leaves in its
-/// topics. What is measured are the commits, as long as there are any; the public records are waited
-/// for.
-pub async fn sent_all(
-    site: &Options,
-    commits: &Commits,
-    at_once: usize,
-) -> anyhow::Result<Measured> {
+/// What was measured of a client that leaves all records.
+pub struct All {
+    pub commits: Measured,
+    /// Public records, which are behind the commits.
+    pub public: u64,
+    /// Until the last of them was committed.
+    pub took: Duration,
+}
+
+impl All {
+    /// Two runs of the same as one.
+    pub fn with(self, other: &Self) -> Self {
+        let (public, took) = (self.public + other.public, self.took + other.took);
+        Self { commits: self.commits.with(&other.commits), public, took }
+    }
+}
+
+/// Sends the commits' own records, and the public ones in transactions behind them, as docket does: all
+/// that it leaves in its topics. The public records are there before it begins; docket makes them while
+/// it runs.
+pub async fn sent_all(site: &Options, commits: &Commits, at_once: usize) -> anyhow::Result<All> {
     let mut records: Vec<_> = commits.iter().map(|(_, events)| Public::of(site, events)).collect();
     records.reverse();
-    let (done, delivered_ones) = mpsc::unbounded_channel();
-    let publishing = tokio::spawn(published(publisher(site).await?, delivered_ones));
+    let (done, undone) = mpsc::unbounded_channel();
+    let begin = Instant::now();
+    let publishing = tokio::spawn(published(publisher(site).await?, undone));
     let producer = idempotent(&site.brokers)?;
     let topic = journal_topic(&site.prefix);
     let give = |commit: &Arc<Commit>| {
@@ -59,8 +71,8 @@ pub async fn sent_all(
     };
     let measured = pipelined(commits, at_once, give).await;
     drop(done);
-    publishing.await??;
-    measured
+    let public = publishing.await??;
+    Ok(All { commits: measured?, public, took: begin.elapsed() })
 }
 
 /// The public records of a commit, as they are sent.
@@ -83,31 +95,50 @@ impl Public {
     }
 }
 
-/// Sends what comes in transactions, until nothing more comes.
+/// Sends what comes in transactions, until nothing more comes; says how many records it was.
 async fn published(
     producer: FutureProducer,
-    mut delivered_ones: mpsc::UnboundedReceiver<Public>,
-) -> anyhow::Result<()> {
-    while let Some(first) = delivered_ones.recv().await {
+    mut undone: mpsc::UnboundedReceiver<Public>,
+) -> anyhow::Result<u64> {
+    let (mut sent, mut waiting) = (0, VecDeque::new());
+    while let Some(first) = next(&mut waiting, &mut undone).await {
         let (mut events, mut records) = (first.events, first.records);
         while events < EVENTS_AT_ONCE
-            && let Ok(next) = delivered_ones.try_recv()
+            && let Some(next) = waiting.pop_front()
         {
             events += next.events;
             records.extend(next.records);
         }
-        transact(&producer, records).await?;
-        if delivered_ones.is_empty() && !delivered_ones.is_closed() {
+        sent += transact(&producer, records).await?;
+        gather(&mut waiting, &mut undone);
+        let left: usize = waiting.iter().map(|it| it.events).sum();
+        if left < EVENTS_AT_ONCE && !undone.is_closed() {
             tokio::time::sleep(GATHER).await;
         }
     }
-    Ok(())
+    Ok(sent)
+}
+
+async fn next(
+    waiting: &mut VecDeque<Public>,
+    undone: &mut mpsc::UnboundedReceiver<Public>,
+) -> Option<Public> {
+    gather(waiting, undone);
+    match waiting.pop_front() {
+        Some(next) => Some(next),
+        None => undone.recv().await,
+    }
+}
+
+/// Takes what has come.
+fn gather(waiting: &mut VecDeque<Public>, undone: &mut mpsc::UnboundedReceiver<Public>) {
+    waiting.extend(std::iter::from_fn(|| undone.try_recv().ok()));
 }
 
 async fn transact(
     producer: &FutureProducer,
     records: Vec<(String, String, OwnedHeaders, String)>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     producer.begin_transaction()?;
     let sending = producer.clone();
     let sent = tokio::task::spawn_blocking(move || {
@@ -117,12 +148,14 @@ async fn transact(
         };
         records.into_iter().map(send).collect::<Result<Vec<_>, _>>()
     });
+    let mut count = 0;
     for sent in sent.await??.into_iter().rev() {
         delivered(sent).await?;
+        count += 1;
     }
     let committing = producer.clone();
     tokio::task::spawn_blocking(move || committing.commit_transaction(PATIENCE)).await??;
-    Ok(())
+    Ok(count)
 }
 
 /// One whose records of a key are in the partition in which docket's are.
