@@ -48,8 +48,8 @@ pub use several::{check_several, cluster_secret, kafka_options};
 /// How many requests with bodies larger than usual are taken at once.
 const LARGE_BODIES_AT_ONCE: usize = 8;
 
-/// How many of the newest events are kept decoded for the views and for who publishes: more than come while
-/// one of them is writing.
+/// How many of the newest events are kept decoded for the views and for who publishes: more than
+/// come while one of them is writing.
 const TAIL_EVENTS: usize = 16 * 1024;
 
 /// How many searches may read a catalogue at once.

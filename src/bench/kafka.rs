@@ -62,11 +62,9 @@ pub async fn run(setting: &Setting, options: &Kafka) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(&site.brokers).create()?;
     let mut topics: Vec<_> =
         options.commit.iter().flat_map(|size| topics(&prefix, *size)).collect();
-    topics
-        .extend([http::place(&prefix), http::fed_of(&prefix)].iter().flat_map(|it| topics_of(it)));
-    let connections = options.load.connections.iter();
-    topics
-        .extend(connections.flat_map(|n| http::bare_of(&prefix, *n)).flat_map(|it| topics_of(&it)));
+    let bare = options.load.connections.iter().flat_map(|n| http::bare_of(&prefix, *n));
+    let prefixes = [http::place(&prefix), http::fed_of(&prefix)].into_iter().chain(bare);
+    topics.extend(prefixes.flat_map(|prefix| topics_of(&prefix)));
     let topics: Vec<_> = topics.iter().map(String::as_str).collect();
     let patience = AdminOptions::new().request_timeout(Some(REMOVED_WITHIN));
     let removed = admin.delete_topics(&topics, &patience).await;

@@ -91,10 +91,9 @@ pub enum Row {
     /// their own are made, and go at the end.
     ///
     /// Baseline: a bare idempotent producer sending the same records to a topic with the same
-    /// settings, as many on their way at once. Over HTTP, it leaves the records that the docket has
-    /// just left in topics with the same settings: the commits, and the public ones in transactions
-    /// behind them. The baseline's p99 is three times that of its commits, and the echo's, added; what
-    /// they take without the public ones is told, and is what the journal in process is compared with.
+    /// settings, as many on their way at once. Over HTTP, it sends the commits that the docket has
+    /// just recorded; the baseline's p99 is three times its, and the echo's, added. What the commits
+    /// take when their public records are sent behind them in transactions, is told besides.
     Kafka(Kafka),
     /// The baseline itself.
     #[command(hide = true)]

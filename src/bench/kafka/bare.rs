@@ -56,9 +56,9 @@ pub async fn sent_all(site: &Options, commits: &Commits, at_once: usize) -> anyh
     let mut records: Vec<_> = commits.iter().map(|(_, events)| Public::of(site, events)).collect();
     records.reverse();
     let (done, undone) = mpsc::unbounded_channel();
+    let (publisher, producer) = (publisher(site).await?, idempotent(&site.brokers)?);
     let begin = Instant::now();
-    let publishing = tokio::spawn(published(publisher(site).await?, undone));
-    let producer = idempotent(&site.brokers)?;
+    let publishing = tokio::spawn(published(publisher, undone));
     let topic = journal_topic(&site.prefix);
     let give = |commit: &Arc<Commit>| {
         let sent = send(&producer, &topic, commit)?;

@@ -54,16 +54,15 @@ impl Round {
         let value = self.seen as f64 / self.place.took.as_secs_f64();
         let note = format!(
             "{size:.1} events a commit; lag at the end {lag} events, {unpublished} commits not \
-             published; echo p99 {echo_p99:.2} ms; the same records bare: {:.0} commits a second, \
-             p99 {all_p99:.2} ms, {:.0} public records a second; without these: {:.0} commits a \
-             second, p99 {alone_p99:.2} ms",
-            all.commits.rate(),
-            all.public as f64 / all.took.as_secs_f64(),
+             published; echo p99 {echo_p99:.2} ms; the same commits bare: {:.0} a second, p99 \
+             {alone_p99:.2} ms; with {:.0} public records a second besides: {:.0}, p99 {all_p99:.2} ms",
             alone.rate(),
+            all.public as f64 / all.took.as_secs_f64(),
+            all.commits.rate(),
         );
         let row = format!("kafka/place/{connections}");
         let figure = Figure::new(row, "orders/s", value, self.echo.rate())
-            .timed(&self.place.latencies, Some(TIMES * all_p99 + echo_p99))
+            .timed(&self.place.latencies, Some(TIMES * alone_p99 + echo_p99))
             .noted(note);
         setting.print(&figure)?;
         let row = format!("kafka/recorded/{connections}");
