@@ -16,21 +16,25 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use events::{CloudEvent, CommitNumber, Head, Position, publish};
+use events::{CommitNumber, Head, Position};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    producer::{FutureProducer, Producer as _},
 };
 use tokio::sync::watch;
 
-use crate::journal::{Journal, JournalError, Reader, Tail};
+use crate::journal::{Followed, Journal, JournalError, Reader, Tail};
 
+mod aside;
+mod sending;
 mod topics;
+
+use aside::Aside;
+use sending::Sending;
 
 /// So many events are published in one transaction, about: commits stay whole.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
@@ -44,6 +48,12 @@ const PUT_WITHIN: Duration = Duration::from_secs(45);
 pub(crate) const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
+/// So long the records of a transaction may wait for a core that nothing else wants.
+const ASIDE_WITHIN: Duration = Duration::from_secs(1);
+/// Where more events than these are not published, records wait for no such core,
+const HURRIES_FROM: u64 = 5_000;
+/// until so few are left.
+const HURRIES_UNTIL: u64 = 1_000;
 
 /// Why nothing more is published.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +86,7 @@ pub struct Publisher {
     producer: FutureProducer,
     prefix: String,
     published: watch::Sender<Head>,
+    aside: Aside,
 }
 
 impl Publisher {
@@ -106,7 +117,11 @@ impl Publisher {
             topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
         let published = watch::Sender::new(head_of(journal.as_ref(), newest)?);
         let reader = Arc::new(Reader::new(journal, tail, EVENTS_AT_ONCE));
-        Ok(Self { reader, producer, prefix: prefix.to_owned(), published })
+        let aside = Aside::begin().map_err(|source| {
+            let doing = "cannot start the publisher's thread".into();
+            JournalError::Io { doing, source }
+        })?;
+        Ok(Self { reader, producer, prefix: prefix.to_owned(), published, aside })
     }
 
     /// The head that the newest commit made which is published, and a way to wait for the next.
@@ -121,17 +136,25 @@ impl Publisher {
     /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
     pub async fn run(&self, ends: &AtomicBool) -> Result<(), Error> {
         let mut head = self.reader.head();
+        let mut hurries = false;
         while !ends.load(Ordering::Relaxed) {
             let after = *self.published.borrow();
-            if head.borrow_and_update().number <= after.number {
+            let newest = *head.borrow_and_update();
+            if newest.number <= after.number {
                 let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
                 continue;
             }
+            let left = newest.position.0.saturating_sub(after.position.0);
+            hurries = left > if hurries { HURRIES_UNTIL } else { HURRIES_FROM };
             let reader = Arc::clone(&self.reader);
-            let read = tokio::task::spawn_blocking(move || records(&reader, &after)).await;
+            // Others wait for who reads: not a thing for a thread that may have to wait for its core.
+            let read = tokio::task::spawn_blocking(move || reader.after(&after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
-            let (records, last) = read.map_err(ended)??;
-            let put = tokio::time::timeout(PUT_WITHIN, self.put(&records.into(), ends)).await;
+            let commits = read.map_err(ended)??;
+            let last = commits.last().map_or(after, |commit| commit.after);
+            let commits = commits.into();
+            let put = self.put(&commits, hurries, ends);
+            let put = tokio::time::timeout(PUT_WITHIN, put).await;
             if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
             }
@@ -143,32 +166,46 @@ impl Publisher {
         Ok(())
     }
 
-    /// Puts records into the topics, all or nothing. Says whether it did, or was told to end before.
-    async fn put(&self, records: &Arc<[CloudEvent]>, ends: &AtomicBool) -> Result<bool, Error> {
-        while !records.is_empty() {
+    /// Puts the records of commits into the topics, all or nothing. Says whether it did, or was told to
+    /// end before.
+    async fn put(
+        &self,
+        commits: &Arc<[Arc<Followed>]>,
+        mut hurries: bool,
+        ends: &AtomicBool,
+    ) -> Result<bool, Error> {
+        while !commits.is_empty() {
             if ends.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            match self.transact(records).await {
+            match self.transact(commits, hurries).await {
                 Ok(()) => break,
                 Err(error) => self.undo(error).await?,
             }
+            hurries = true; // It may have waited too long for a core.
             tokio::time::sleep(POLL).await; // What went wrong may take a moment to pass.
         }
         Ok(true)
     }
 
-    async fn transact(&self, records: &Arc<[CloudEvent]>) -> Result<(), KafkaError> {
-        let (producer, prefix) = (self.producer.clone(), self.prefix.clone());
-        let records = Arc::clone(records);
-        // To write some hundred records takes milliseconds, in which an async thread answers nobody.
-        let sent = blocking(move || {
-            producer.begin_transaction()?;
-            let sent = records.iter().map(|record| send(&producer, &prefix, record));
-            sent.collect::<Result<Vec<DeliveryFuture>, _>>()
-        });
+    async fn transact(
+        &self,
+        commits: &Arc<[Arc<Followed>]>,
+        hurries: bool,
+    ) -> Result<(), KafkaError> {
+        let producer = self.producer.clone();
+        blocking(move || producer.begin_transaction()).await?;
+        let mut sending = Sending::new(&self.producer, &self.prefix, commits);
+        if !hurries {
+            let until = Instant::now() + ASIDE_WITHIN;
+            let sent = self.aside.run(move || sending.go_on(Some(until))).await;
+            sending = sent.unwrap_or(Err(KafkaError::Canceled))?;
+        }
+        if !sending.is_done() {
+            sending = blocking(move || sending.go_on(None)).await?;
+        }
         // The last first: who waits for it is not woken for each of the others.
-        for sent in sent.await?.into_iter().rev() {
+        for sent in sending.sent.into_iter().rev() {
             let lost = KafkaError::Canceled;
             sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
         }
@@ -217,30 +254,6 @@ fn head_of(journal: &dyn Journal, position: Position) -> Result<Head, Error> {
         }
     }
     Ok(at)
-}
-
-/// The records of the next commits, and the head that the last of these made.
-fn records(reader: &Reader, after: &Head) -> Result<(Vec<CloudEvent>, Head), JournalError> {
-    let commits = reader.after(after)?;
-    let events = commits.iter().flat_map(|commit| &commit.events);
-    let last = commits.last().map_or(*after, |commit| commit.after);
-    Ok((events.flat_map(publish).collect(), last))
-}
-
-fn send(
-    producer: &FutureProducer,
-    prefix: &str,
-    record: &CloudEvent,
-) -> Result<DeliveryFuture, KafkaError> {
-    let topic = record.topic().address(prefix);
-    let attributes = record.headers();
-    let mut headers = OwnedHeaders::new_with_capacity(attributes.len());
-    for (key, value) in attributes {
-        headers = headers.insert(Header { key, value: Some(value) });
-    }
-    let value = record.value();
-    let record = FutureRecord::to(&topic).key(record.key()).payload(&value).headers(headers);
-    producer.send_result(record).map_err(|(error, _)| error)
 }
 
 async fn blocking<T: Send + 'static>(

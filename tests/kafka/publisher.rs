@@ -3,7 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
@@ -212,6 +216,40 @@ async fn what_was_sent_and_not_committed_is_published_once_all_the_same() {
     let last = begin(&site, journal, Tail::default()).await;
     let running = run(&last);
     published(&last, commits.len()).await;
+    running.abort();
+    compare(&site, &commits).await;
+}
+
+/// Threads that take every core for themselves, until this is dropped.
+struct Busy(Arc<AtomicBool>, Vec<JoinHandle<()>>);
+
+impl Busy {
+    fn begin() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let threads = thread::available_parallelism().unwrap().get() * 2;
+        let spin = |ends: Arc<AtomicBool>| move || while !ends.load(Ordering::Relaxed) {};
+        let threads = (0..threads).map(|_| thread::spawn(spin(Arc::clone(&ends))));
+        Self(Arc::clone(&ends), threads.collect())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.drain(..).for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_a_core_to_spare_publishes_all_the_same() {
+    let (site, commits) = (site().await, commits());
+    let journal = Arc::new(MemoryJournal::new());
+    let publisher = begin(&site, Arc::clone(&journal), Tail::default()).await;
+    let running = run(&publisher);
+    let busy = Busy::begin();
+    append(&journal, &commits).await;
+    published(&publisher, commits.len()).await;
+    drop(busy);
     running.abort();
     compare(&site, &commits).await;
 }

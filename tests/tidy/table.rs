@@ -75,7 +75,7 @@ pub const TABLE: &[Row] = &[
     Row {
         module: "cluster",
         modules: &["journal"],
-        crates: &["events", "rdkafka", "thiserror", "tokio", "tracing"],
+        crates: &["events", "rdkafka", "thiserror", "thread_priority", "tokio", "tracing"],
         instead: "who may write is said here, and what is written elsewhere",
     },
     Row {
