@@ -36,15 +36,17 @@ mod topics;
 use aside::Aside;
 use sending::Sending;
 
-/// So many events are published in one transaction, about: commits stay whole.
+/// So many events are read at once, about, as commits stay whole, and make a transaction worth its while.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
+/// So many are published in one transaction at most, about.
+pub(crate) const EVENTS_MAX: usize = 4_000;
 /// How long the brokers may take for one step.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a transaction may take, tries included, before it is left to whoever begins anew, should
 /// one of its steps ignore how long it may take.
 const PUT_WITHIN: Duration = Duration::from_secs(45);
-/// How long commits are gathered for the next transaction, where that would not be full: each costs the
-/// brokers a mark in every partition that it touches, however much is in it.
+/// How long commits are gathered for the next transaction, where it would have fewer events than these:
+/// each costs the brokers a mark in every partition that it touches, however much is in it.
 pub(crate) const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
@@ -148,7 +150,7 @@ impl Publisher {
             hurries = left > if hurries { HURRIES_UNTIL } else { HURRIES_FROM };
             let reader = Arc::clone(&self.reader);
             // Others wait for who reads: not a thing for a thread that may have to wait for its core.
-            let read = tokio::task::spawn_blocking(move || reader.after(&after)).await;
+            let read = tokio::task::spawn_blocking(move || next(&reader, &after)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let commits = read.map_err(ended)??;
             let last = commits.last().map_or(after, |commit| commit.after);
@@ -254,6 +256,20 @@ fn head_of(journal: &dyn Journal, position: Position) -> Result<Head, Error> {
         }
     }
     Ok(at)
+}
+
+/// The next commits, as many as one transaction takes.
+fn next(reader: &Reader, after: &Head) -> Result<Vec<Arc<Followed>>, JournalError> {
+    let mut commits = Vec::new();
+    let (mut last, mut read) = (*after, 0);
+    while read < EVENTS_MAX {
+        let more = reader.after(&last)?;
+        let Some(newest) = more.last() else { break };
+        last = newest.after;
+        read += more.iter().map(|commit| commit.events.len()).sum::<usize>();
+        commits.extend(more);
+    }
+    Ok(commits)
 }
 
 async fn blocking<T: Send + 'static>(

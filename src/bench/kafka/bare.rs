@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::{Commits, PATIENCE, client, pipelined};
 use crate::{
     bench::load::Measured,
-    cluster::publisher::{EVENTS_AT_ONCE, GATHER},
+    cluster::publisher::{EVENTS_AT_ONCE, EVENTS_MAX, GATHER},
     journal::kafka::{KEYS_HEADER, Options, journal_topic, record_of},
 };
 
@@ -103,7 +103,7 @@ async fn published(
     let (mut sent, mut waiting) = (0, VecDeque::new());
     while let Some(first) = next(&mut waiting, &mut undone).await {
         let (mut events, mut records) = (first.events, first.records);
-        while events < EVENTS_AT_ONCE
+        while events < EVENTS_MAX
             && let Some(next) = waiting.pop_front()
         {
             events += next.events;
