@@ -38,7 +38,8 @@ use sending::Sending;
 
 /// So many events are read at once, about, as commits stay whole, and make a transaction worth its while.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
-/// So many are published in one transaction at most, about.
+/// So many are published in one transaction at most, about. A publisher begins with fewer, as whatever
+/// ended the one before may have been too many.
 pub(crate) const EVENTS_MAX: usize = 4_000;
 /// How long the brokers may take for one step.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -50,9 +51,13 @@ const PUT_WITHIN: Duration = Duration::from_secs(45);
 pub(crate) const GATHER: Duration = Duration::from_millis(50);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
-/// So long the records of a transaction may wait for a core that nothing else wants.
+/// So long the records of a transaction are made and sent by a thread that waits for a core that nothing
+/// else wants; an ordinary one goes on.
 const ASIDE_WITHIN: Duration = Duration::from_secs(1);
-/// Where more events than these are not published, records wait for no such core,
+/// So long that thread may take to say how far it has come, within a transaction's 10 s. Who begins anew
+/// shuts out what it may send yet, and does not wait for it at first.
+const ASIDE_MAX: Duration = Duration::from_secs(5);
+/// Where more events than these are not published, nothing waits for such a core,
 const HURRIES_FROM: u64 = 5_000;
 /// until so few are left.
 const HURRIES_UNTIL: u64 = 1_000;
@@ -88,7 +93,7 @@ pub struct Publisher {
     producer: FutureProducer,
     prefix: String,
     published: watch::Sender<Head>,
-    aside: Aside,
+    aside: Arc<Aside>,
 }
 
 impl Publisher {
@@ -123,7 +128,7 @@ impl Publisher {
             let doing = "cannot start the publisher's thread".into();
             JournalError::Io { doing, source }
         })?;
-        Ok(Self { reader, producer, prefix: prefix.to_owned(), published, aside })
+        Ok(Self { reader, producer, prefix: prefix.to_owned(), published, aside: Arc::new(aside) })
     }
 
     /// The head that the newest commit made which is published, and a way to wait for the next.
@@ -138,7 +143,7 @@ impl Publisher {
     /// [`Error::Fenced`] when another node publishes; what the journal or the brokers say otherwise.
     pub async fn run(&self, ends: &AtomicBool) -> Result<(), Error> {
         let mut head = self.reader.head();
-        let mut hurries = false;
+        let (mut hurries, mut events) = (true, EVENTS_AT_ONCE);
         while !ends.load(Ordering::Relaxed) {
             let after = *self.published.borrow();
             let newest = *head.borrow_and_update();
@@ -146,11 +151,9 @@ impl Publisher {
                 let _ = tokio::time::timeout(POLL, head.changed()).await; // Then it looks again.
                 continue;
             }
-            let left = newest.position.0.saturating_sub(after.position.0);
-            hurries = left > if hurries { HURRIES_UNTIL } else { HURRIES_FROM };
             let reader = Arc::clone(&self.reader);
             // Others wait for who reads: not a thing for a thread that may have to wait for its core.
-            let read = tokio::task::spawn_blocking(move || next(&reader, &after)).await;
+            let read = tokio::task::spawn_blocking(move || next(&reader, &after, events)).await;
             let ended = |_| JournalError::Closed("reading it has ended".into());
             let commits = read.map_err(ended)??;
             let last = commits.last().map_or(after, |commit| commit.after);
@@ -159,8 +162,10 @@ impl Publisher {
             let put = tokio::time::timeout(PUT_WITHIN, put).await;
             if put.map_err(|_| Error::Stuck)?? {
                 self.published.send_replace(last);
+                events = EVENTS_MAX.min(2 * events);
             }
             let left = head.borrow().position.0.saturating_sub(last.position.0);
+            hurries = still_hurries(hurries, left);
             if left < EVENTS_AT_ONCE as u64 {
                 tokio::time::sleep(GATHER).await;
             }
@@ -182,7 +187,8 @@ impl Publisher {
             }
             match self.transact(commits, hurries).await {
                 Ok(()) => break,
-                Err(error) => self.undo(error).await?,
+                Err(Failure::Late) => return Err(Error::Stuck),
+                Err(Failure::Kafka(error)) => self.undo(error).await?,
             }
             hurries = true; // It may have waited too long for a core.
             tokio::time::sleep(POLL).await; // What went wrong may take a moment to pass.
@@ -190,21 +196,22 @@ impl Publisher {
         Ok(true)
     }
 
-    async fn transact(
-        &self,
-        commits: &Arc<[Arc<Followed>]>,
-        hurries: bool,
-    ) -> Result<(), KafkaError> {
+    async fn transact(&self, commits: &Arc<[Arc<Followed>]>, hurries: bool) -> Result<(), Failure> {
         let producer = self.producer.clone();
         blocking(move || producer.begin_transaction()).await?;
         let mut sending = Sending::new(&self.producer, &self.prefix, commits);
         if !hurries {
-            let until = Instant::now() + ASIDE_WITHIN;
-            let sent = self.aside.run(move || sending.go_on(Some(until))).await;
-            sending = sent.unwrap_or(Err(KafkaError::Canceled))?;
+            let aside = Arc::clone(&self.aside);
+            let go_on = move || {
+                let until = Instant::now() + ASIDE_WITHIN;
+                sending.go_on(|| Instant::now() < until)
+            };
+            // It is an ordinary thread that waits for the other one.
+            let sent = blocking(move || Ok(aside.run(ASIDE_MAX, go_on))).await?;
+            sending = sent.ok_or(Failure::Late)??;
         }
         if !sending.is_done() {
-            sending = blocking(move || sending.go_on(None)).await?;
+            sending = blocking(move || sending.go_on(|| true)).await?;
         }
         // The last first: who waits for it is not woken for each of the others.
         for sent in sending.sent.into_iter().rev() {
@@ -212,7 +219,7 @@ impl Publisher {
             sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
         }
         let producer = self.producer.clone();
-        blocking(move || producer.commit_transaction(ANSWER_WITHIN)).await
+        Ok(blocking(move || producer.commit_transaction(ANSWER_WITHIN)).await?)
     }
 
     /// Takes back what was begun, where trying again may help.
@@ -258,11 +265,29 @@ fn head_of(journal: &dyn Journal, position: Position) -> Result<Head, Error> {
     Ok(at)
 }
 
-/// The next commits, as many as one transaction takes.
-fn next(reader: &Reader, after: &Head) -> Result<Vec<Arc<Followed>>, JournalError> {
+/// Why a transaction came to nothing.
+enum Failure {
+    Kafka(KafkaError),
+    /// It is not known what is sent yet.
+    Late,
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+/// Whether who did or did not hurry does so now that so many events are left.
+fn still_hurries(hurries: bool, left: u64) -> bool {
+    left > if hurries { HURRIES_UNTIL } else { HURRIES_FROM }
+}
+
+/// The next commits, of so many events or a few more.
+fn next(reader: &Reader, after: &Head, events: usize) -> Result<Vec<Arc<Followed>>, JournalError> {
     let mut commits = Vec::new();
     let (mut last, mut read) = (*after, 0);
-    while read < EVENTS_MAX {
+    while read < events {
         let more = reader.after(&last)?;
         let Some(newest) = more.last() else { break };
         last = newest.after;
@@ -276,4 +301,19 @@ async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
 ) -> Result<T, KafkaError> {
     tokio::task::spawn_blocking(call).await.unwrap_or(Err(KafkaError::Canceled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_hurries_does_so_until_little_is_left() {
+        let left = [5_000, 5_001, 1_001, 1_000, 1_001, 5_000];
+        let hurries = left.iter().scan(false, |hurries, left| {
+            *hurries = still_hurries(*hurries, *left);
+            Some(*hurries)
+        });
+        assert_eq!(hurries.collect::<Vec<_>>(), [false, true, true, false, false, false]);
+    }
 }

@@ -1,8 +1,6 @@
 //! A thread for work that no answer waits for.
 
-use std::{io, sync::mpsc, thread};
-
-use tokio::sync::oneshot;
+use std::{io, sync::mpsc, thread, time::Duration};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -11,9 +9,9 @@ const NAME: &str = "publisher";
 
 /// Does jobs one after the other, on a thread of its own.
 ///
-/// Linux gives that thread a core while nothing else wants it, and takes it away at once when something
-/// does (`SCHED_IDLE`, sched(7)). So a job may take any time on a busy machine, and must hold nothing that
-/// others wait for.
+/// Linux gives that thread a core while no other thread of its control group wants it, and takes it away
+/// at once when one does (`SCHED_IDLE`, sched(7)). So a job may take any time on a busy machine, and must
+/// hold nothing that an answer waits for.
 pub struct Aside(mpsc::Sender<Job>);
 
 impl Aside {
@@ -31,15 +29,17 @@ impl Aside {
         Ok(Self(jobs))
     }
 
-    /// Does a job and gives what it gave; nothing where it, or one before it, has panicked.
-    pub async fn run<T: Send + 'static>(
+    /// Does a job and gives what it gave; nothing where that is not there in time, or where it, or one
+    /// before it, has panicked. Blocks: an async thread would share with the other one what wakes it.
+    pub fn run<T: Send + 'static>(
         &self,
+        within: Duration,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let (tell, told) = oneshot::channel();
+        let (tell, told) = mpsc::channel();
         let job = move || drop(tell.send(job())); // Whoever asked may have gone away.
         self.0.send(Box::new(job)).ok()?;
-        told.await.ok()
+        told.recv_timeout(within).ok()
     }
 }
 
@@ -52,7 +52,7 @@ fn stand_back() {
     let policy = ThreadSchedulePolicy::Normal(Idle);
     let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
     if let Err(error) = set {
-        tracing::debug!(?error, "what publishes competes with what answers");
+        tracing::info!(?error, "the thread that publishes may compete with those that answer");
     }
 }
 
@@ -63,30 +63,35 @@ fn stand_back() {}
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// The policy is the 41st word of `/proc/…/stat`, and `SCHED_IDLE` is 5 (proc_pid_stat(5)).
     #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn it_stands_back_behind_everything_else() {
-        let aside = Aside::begin().unwrap();
-        let read = || std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        let policy = |stat: String| {
+    #[test]
+    fn it_stands_back_and_whoever_asks_does_not() {
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
             let (_, words) = stat.rsplit_once(')').unwrap();
             words.split_whitespace().nth(41 - 3).unwrap().to_owned()
         };
-        assert_eq!(policy(read()), "0", "of what asks");
-        assert_eq!(policy(aside.run(read).await.unwrap()), "5");
+        let before = policy();
+        assert_eq!(Aside::begin().unwrap().run(PATIENCE, policy).unwrap(), "5");
+        assert_eq!(policy(), before);
     }
 
-    #[tokio::test]
-    async fn jobs_are_done_in_turn_until_one_panics() {
+    #[test]
+    fn who_asks_waits_so_long_and_no_longer() {
         let aside = Aside::begin().unwrap();
-        let (tell, told) = mpsc::channel();
-        for n in 0..3 {
-            let tell = tell.clone();
-            assert_eq!(aside.run(move || tell.send(n).map(|()| n)).await, Some(Ok(n)));
-        }
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(aside.run(|| -> u8 { panic!("a job that panics") }).await, None);
-        assert_eq!(aside.run(|| 1).await, None);
+        let (free, held) = mpsc::channel::<()>();
+        assert_eq!(aside.run(Duration::from_millis(10), move || held.recv().is_ok()), None);
+        free.send(()).unwrap();
+        assert_eq!(aside.run(PATIENCE, || 1), Some(1));
+    }
+
+    #[test]
+    fn behind_a_job_that_panics_nothing_is_done() {
+        let aside = Aside::begin().unwrap();
+        assert_eq!(aside.run(PATIENCE, || -> u8 { panic!("a job that panics") }), None);
+        assert_eq!(aside.run(PATIENCE, || 1), None);
     }
 }

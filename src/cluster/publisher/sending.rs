@@ -1,6 +1,6 @@
 //! The records of some commits on their way into the topics.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use events::{CloudEvent, publish};
 use rdkafka::{
@@ -29,11 +29,11 @@ impl Sending {
         Self { producer, prefix, commits, done: 0, sent: Vec::new() }
     }
 
-    /// Goes on, commit by commit, to the last one or until that moment. Takes milliseconds, in which an
-    /// async thread would answer nobody.
-    pub fn go_on(mut self, until: Option<Instant>) -> Result<Self, KafkaError> {
+    /// Goes on, commit by commit, to the last one or for as long as it is to. Takes milliseconds, in which
+    /// an async thread would answer nobody.
+    pub fn go_on(mut self, mut is_to: impl FnMut() -> bool) -> Result<Self, KafkaError> {
         while let Some(commit) = self.commits.get(self.done)
-            && until.is_none_or(|until| Instant::now() < until)
+            && is_to()
         {
             for record in commit.events.iter().flat_map(publish) {
                 self.sent.push(send(&self.producer, &self.prefix, &record)?);
@@ -69,7 +69,6 @@ fn send(
 mod tests {
     use std::path::Path;
 
-    use events::CommitNumber;
     use rdkafka::ClientConfig;
 
     use super::*;
@@ -87,19 +86,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_sent_in_time_is_left_to_whoever_goes_on() {
+    async fn whoever_goes_on_does_so_where_the_other_left_off() {
         let commits = commits();
-        assert!(commits.last().unwrap().after.number > CommitNumber(1));
-        let records = commits.iter().flat_map(|commit| commit.events.iter().flat_map(publish));
+        let records = |commits: &[Arc<Followed>]| {
+            let events = commits.iter().flat_map(|commit| &commit.events);
+            events.flat_map(publish).count()
+        };
         let mut config = ClientConfig::new();
         // No broker: what is sent stays where it is.
         let producer = config.set("bootstrap.servers", "127.0.0.1:1").create().unwrap();
-        let sending =
-            Sending::new(&producer, "shop", &commits).go_on(Some(Instant::now())).unwrap();
-        assert!(!sending.is_done());
-        assert_eq!(sending.sent.len(), 0);
-        let sending = sending.go_on(None).unwrap();
-        assert!(sending.is_done());
-        assert_eq!(sending.sent.len(), records.count());
+        for first in 0..commits.len() {
+            let mut left = first;
+            let is_to = || left.checked_sub(1).map(|less| left = less).is_some();
+            let sending = Sending::new(&producer, "shop", &commits).go_on(is_to).unwrap();
+            assert!(!sending.is_done());
+            assert_eq!(sending.sent.len(), records(&commits[..first]), "of {first} commits");
+            let sending = sending.go_on(|| true).unwrap();
+            assert!(sending.is_done());
+            assert_eq!(sending.sent.len(), records(&commits), "with {first} commits first");
+        }
     }
 }
