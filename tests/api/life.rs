@@ -175,10 +175,26 @@ async fn a_number_is_the_one_that_is_written() {
         let money = json!({ "minor": minor, "currency": currency });
         assert!(held["balances"].as_array().unwrap().contains(&money), "{written}: {held}");
     }
-    // This one and its neighbour are the same to a reader of numbers with a point.
-    let body = r#"{"amount":{"minor":9007199254740993.0,"currency":"CNY"}}"#;
-    let answer = town.send(Method::POST, &wallet, &town.operator, &json, body).await;
-    assert_eq!((answer.code, &answer.body["field"]), (400, &json!("amount.minor")));
+    let only_digits = "only digits tell which whole number is meant";
+    for (written, why) in [
+        // These two are the same to a reader of numbers with a point.
+        ("9007199254740992.0", only_digits),
+        ("9007199254740993.0", only_digits),
+        ("-9007199254740992e0", only_digits),
+        ("9223372036854775808", "expected a whole number that fits 64 bits"),
+        ("9223372036854775808.0", "expected a whole number that fits 64 bits"),
+        ("0.5", "expected a whole number that fits 64 bits"),
+    ] {
+        let body = format!(r#"{{"amount":{{"minor":{written},"currency":"CNY"}}}}"#);
+        let answer = town.send(Method::POST, &wallet, &town.operator, &json, body).await;
+        assert_eq!(
+            (answer.code, &answer.body["field"]),
+            (400, &json!("amount.minor")),
+            "{written}"
+        );
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.ends_with(why), "{written}: {detail}");
+    }
     town.sells(&token, "corner", &[]).await;
     let tea = json!({
         "sku": "tea", "price": { "minor": 700, "currency": "CNY" }, "quantity": 1,

@@ -108,10 +108,14 @@ impl Visitor<'_> for WholeNumber {
     /// From 2^53 on nobody knows which whole number was meant.
     fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
         const UNKNOWN: f64 = 9_007_199_254_740_992.0;
-        match number.fract() == 0.0 && number.abs() < UNKNOWN {
-            true => Ok(number as i64),
-            false => Err(E::invalid_value(serde::de::Unexpected::Float(number), &self)),
+        const TOO_MUCH: f64 = 9_223_372_036_854_775_808.0;
+        if number.fract() != 0.0 || number.abs() >= TOO_MUCH {
+            return Err(E::invalid_value(serde::de::Unexpected::Float(number), &self));
         }
+        if number.abs() >= UNKNOWN {
+            return Err(E::custom("from 2^53 on only digits tell which whole number is meant"));
+        }
+        Ok(number as i64)
     }
 }
 
