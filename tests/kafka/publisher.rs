@@ -203,16 +203,23 @@ async fn every_record_is_published_once_whoever_publishes() {
 async fn what_was_sent_and_not_committed_is_published_once_all_the_same() {
     let (site, commits) = (site().await, commits());
     let journal = Arc::new(MemoryJournal::new());
-    append(&journal, &commits).await;
-    // Each is broken off somewhere on its way, as by a kill.
-    for breath in 0..8_u32 {
+    let mut parts = commits.chunks(commits.len() / 24 + 1);
+    // Each is broken off somewhere on its way, as by a kill: half of them with the first that they
+    // publish, and half with what comes behind that, which another thread makes and sends.
+    for breath in 0..16_u32 {
         let publisher = begin(&site, Arc::clone(&journal), Tail::default()).await;
         let running = run(&publisher);
+        append(&journal, parts.next().unwrap_or_default()).await;
+        if breath % 2 == 1 {
+            published(&publisher, journal.head().borrow().number.0 as usize).await;
+            append(&journal, parts.next().unwrap_or_default()).await;
+        }
         for _ in 0..breath * 4 {
             tokio::task::yield_now().await;
         }
         running.abort();
     }
+    append(&journal, &parts.collect::<Vec<_>>().concat()).await;
     let last = begin(&site, journal, Tail::default()).await;
     let running = run(&last);
     published(&last, commits.len()).await;
