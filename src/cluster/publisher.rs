@@ -23,18 +23,18 @@ use events::{CommitNumber, Head, Position};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{FutureProducer, Producer as _},
+    producer::Producer as _,
 };
 use tokio::sync::watch;
 
 use crate::journal::{Followed, Journal, JournalError, Reader, Tail};
 
 mod aside;
-mod sending;
+pub(crate) mod sending;
 mod topics;
 
 use aside::Aside;
-use sending::Sending;
+use sending::{Producer, Sending};
 
 /// So many events are read at once, about, as commits stay whole, and make a transaction worth its while.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
@@ -48,7 +48,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const PUT_WITHIN: Duration = Duration::from_secs(45);
 /// How long commits are gathered for the next transaction, where it would have fewer events than these:
 /// each costs the brokers a mark in every partition that it touches, however much is in it.
-pub(crate) const GATHER: Duration = Duration::from_millis(50);
+pub(crate) const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait for a commit before looking whether to end.
 const POLL: Duration = Duration::from_millis(200);
 /// So long the records of a transaction are made and sent by a thread that waits for a core that nothing
@@ -90,7 +90,7 @@ pub enum Error {
 /// Publishes what a journal holds.
 pub struct Publisher {
     reader: Arc<Reader>,
-    producer: FutureProducer,
+    producer: Producer,
     prefix: String,
     published: watch::Sender<Head>,
     aside: Arc<Aside>,
@@ -110,15 +110,7 @@ impl Publisher {
     ) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Kafka { doing, source };
         let id = format!("{prefix}.publisher");
-        let producer: FutureProducer = config
-            .clone()
-            .set("transactional.id", &id)
-            .set("partitioner", "murmur2_random") // As Java's clients have it.
-            // What brokers that come and go have lost sight of is given up and tried again soon.
-            .set("transaction.timeout.ms", "10000")
-            .set("message.timeout.ms", "10000")
-            .create()
-            .map_err(failed("cannot make a producer"))?;
+        let producer = sending::producer(config, &id).map_err(failed("cannot make a producer"))?;
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
         let newest =
             topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
@@ -213,13 +205,9 @@ impl Publisher {
         if !sending.is_done() {
             sending = blocking(move || sending.go_on(|| true)).await?;
         }
-        // The last first: who waits for it is not woken for each of the others.
-        for sent in sending.sent.into_iter().rev() {
-            let lost = KafkaError::Canceled;
-            sent.await.map_err(|_| lost)?.map_err(|(error, _)| error)?;
-        }
+        tracing::debug!(records = sending.records, "a transaction is sent");
         let producer = self.producer.clone();
-        Ok(blocking(move || producer.commit_transaction(ANSWER_WITHIN)).await?)
+        Ok(blocking(move || sending::commit(&producer, ANSWER_WITHIN)).await?)
     }
 
     /// Takes back what was begun, where trying again may help.
@@ -234,7 +222,9 @@ impl Publisher {
         if fatal.is_some() {
             return Err(Error::Kafka { doing, source: error });
         }
-        tracing::warn!(%error, "a transaction is taken back and tried again");
+        let record = self.producer.client().context().take();
+        let record = record.map(|error| error.to_string());
+        tracing::warn!(%error, record, "a transaction is taken back and tried again");
         let producer = self.producer.clone();
         let undone = blocking(move || producer.abort_transaction(ANSWER_WITHIN)).await;
         match (undone, self.producer.client().fatal_error()) {

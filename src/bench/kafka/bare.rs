@@ -17,7 +17,10 @@ use tokio::sync::mpsc;
 use super::{Commits, PATIENCE, client, pipelined};
 use crate::{
     bench::load::Measured,
-    cluster::publisher::{EVENTS_AT_ONCE, EVENTS_MAX, GATHER},
+    cluster::publisher::{
+        EVENTS_AT_ONCE, EVENTS_MAX, GATHER,
+        sending::{self, Producer},
+    },
     journal::kafka::{KEYS_HEADER, Options, journal_topic, record_of},
 };
 
@@ -78,26 +81,20 @@ pub async fn sent_all(site: &Options, commits: &Commits, at_once: usize) -> anyh
 /// The public records of a commit, as they are sent.
 struct Public {
     events: usize,
-    records: Vec<(String, String, OwnedHeaders, String)>,
+    records: Vec<sending::Public>,
 }
 
 impl Public {
     fn of(site: &Options, events: &[Recorded]) -> Self {
-        let records = events.iter().flat_map(publish).map(|record| {
-            let headers =
-                record.headers().into_iter().fold(OwnedHeaders::new(), |all, (key, it)| {
-                    all.insert(Header { key, value: Some(it) })
-                });
-            let topic = record.topic().address(&site.prefix);
-            (topic, record.key().to_owned(), headers, record.value())
-        });
+        let records = events.iter().flat_map(publish);
+        let records = records.map(|record| sending::Public::of(&record, &site.prefix));
         Self { events: events.len(), records: records.collect() }
     }
 }
 
 /// Sends what comes in transactions, until nothing more comes; says how many records it was.
 async fn published(
-    producer: FutureProducer,
+    producer: Producer,
     mut undone: mpsc::UnboundedReceiver<Public>,
 ) -> anyhow::Result<u64> {
     let (mut sent, mut waiting) = (0, VecDeque::new());
@@ -135,34 +132,21 @@ fn gather(waiting: &mut VecDeque<Public>, undone: &mut mpsc::UnboundedReceiver<P
     waiting.extend(std::iter::from_fn(|| undone.try_recv().ok()));
 }
 
-async fn transact(
-    producer: &FutureProducer,
-    records: Vec<(String, String, OwnedHeaders, String)>,
-) -> anyhow::Result<u64> {
-    producer.begin_transaction()?;
-    let sending = producer.clone();
-    let sent = tokio::task::spawn_blocking(move || {
-        let send = |(topic, key, headers, value): (String, String, OwnedHeaders, String)| {
-            let record = FutureRecord::to(&topic).key(&key).payload(&value).headers(headers);
-            sending.send_result(record).map_err(|(error, _)| error)
-        };
-        records.into_iter().map(send).collect::<Result<Vec<_>, _>>()
-    });
-    let mut count = 0;
-    for sent in sent.await??.into_iter().rev() {
-        delivered(sent).await?;
-        count += 1;
-    }
-    let committing = producer.clone();
-    tokio::task::spawn_blocking(move || committing.commit_transaction(PATIENCE)).await??;
+async fn transact(producer: &Producer, records: Vec<sending::Public>) -> anyhow::Result<u64> {
+    let count = records.len() as u64;
+    let producer = producer.clone();
+    let transact = move || {
+        producer.begin_transaction()?;
+        records.into_iter().try_for_each(|record| sending::send(&producer, record))?;
+        sending::commit(&producer, PATIENCE)
+    };
+    tokio::task::spawn_blocking(transact).await??;
     Ok(count)
 }
 
-/// One whose records of a key are in the partition in which docket's are.
-async fn publisher(site: &Options) -> anyhow::Result<FutureProducer> {
-    let mut config = site.client();
-    config.set("transactional.id", format!("{}.publisher", site.prefix));
-    let producer: FutureProducer = config.set("partitioner", "murmur2_random").create()?;
+/// One like docket's.
+async fn publisher(site: &Options) -> anyhow::Result<Producer> {
+    let producer = sending::producer(&site.client(), &format!("{}.publisher", site.prefix))?;
     let beginning = producer.clone();
     tokio::task::spawn_blocking(move || beginning.init_transactions(PATIENCE)).await??;
     Ok(producer)

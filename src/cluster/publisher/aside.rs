@@ -1,4 +1,4 @@
-//! A thread for work that no answer waits for.
+//! Threads for work that no answer waits for.
 
 use std::{io, sync::mpsc, thread, time::Duration};
 
@@ -43,21 +43,49 @@ impl Aside {
     }
 }
 
+/// Does something on a thread that gets a tenth of what others get of a core that they want, too (nice 10,
+/// sched(7)). So do the threads that it starts on Linux.
+pub fn modestly<T: Send>(job: impl FnOnce() -> T + Send) -> T {
+    let job = || {
+        take_less();
+        job()
+    };
+    let done = thread::scope(|scope| scope.spawn(job).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 #[cfg(target_os = "linux")]
 fn stand_back() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id,
-    };
-    let policy = ThreadSchedulePolicy::Normal(Idle);
-    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+    use thread_priority::{NormalThreadSchedulePolicy::Idle, ThreadPriority};
+    set(ThreadPriority::Min, Idle);
+}
+
+#[cfg(target_os = "linux")]
+fn take_less() {
+    use thread_priority::{NormalThreadSchedulePolicy::Other, ThreadPriority, ThreadPriorityValue};
+    const NICE_10: u8 = 22; // Of 0 for nice 19 to 99 for nice -20.
+    let priority = ThreadPriorityValue::try_from(NICE_10).unwrap_or(ThreadPriorityValue::MIN);
+    set(ThreadPriority::Crossplatform(priority), Other);
+}
+
+#[cfg(target_os = "linux")]
+fn set(
+    priority: thread_priority::ThreadPriority,
+    policy: thread_priority::NormalThreadSchedulePolicy,
+) {
+    use thread_priority::{ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
+    let policy = ThreadSchedulePolicy::Normal(policy);
+    let set = set_thread_priority_and_policy(thread_native_id(), priority, policy);
     if let Err(error) = set {
-        tracing::info!(?error, "the thread that publishes may compete with those that answer");
+        tracing::info!(?error, "threads that publish may compete with those that answer");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn stand_back() {}
+
+#[cfg(not(target_os = "linux"))]
+fn take_less() {}
 
 #[cfg(test)]
 mod tests {
@@ -65,18 +93,23 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// The policy is the 41st word of `/proc/…/stat`, and `SCHED_IDLE` is 5 (proc_pid_stat(5)).
+    /// The nice value is the 19th word of `/proc/…/stat`, and the policy the 41st; `SCHED_IDLE` is 5, and
+    /// 0 is what threads have otherwise (proc_pid_stat(5)).
     #[cfg(target_os = "linux")]
     #[test]
-    fn it_stands_back_and_whoever_asks_does_not() {
-        let policy = || {
+    fn they_stand_back_and_whoever_asks_does_not() {
+        let standing = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
             let (_, words) = stat.rsplit_once(')').unwrap();
-            words.split_whitespace().nth(41 - 3).unwrap().to_owned()
+            let words: Vec<_> = words.split_whitespace().collect();
+            (words[19 - 3].to_owned(), words[41 - 3].to_owned())
         };
-        let before = policy();
-        assert_eq!(Aside::begin().unwrap().run(PATIENCE, policy).unwrap(), "5");
-        assert_eq!(policy(), before);
+        let before = standing();
+        assert_eq!(Aside::begin().unwrap().run(PATIENCE, standing).unwrap().1, "5");
+        let modest = ("10".into(), "0".into());
+        assert_eq!(modestly(standing), modest);
+        assert_eq!(modestly(|| thread::spawn(standing).join().unwrap()), modest);
+        assert_eq!(standing(), before);
     }
 
     #[test]
