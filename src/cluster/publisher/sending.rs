@@ -116,6 +116,7 @@ impl Sending {
         self.done == self.commits.len()
     }
 }
+
 /// A public record as it is sent.
 pub struct Public {
     topic: String,
