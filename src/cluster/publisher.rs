@@ -30,11 +30,13 @@ use tokio::sync::watch;
 use crate::journal::{Followed, Journal, JournalError, Reader, Tail};
 
 mod aside;
-pub(crate) mod sending;
+pub(crate) mod producer;
+mod sending;
 mod topics;
 
 use aside::Aside;
-use sending::{Producer, Sending};
+use producer::Producer;
+use sending::Sending;
 
 /// So many events are read at once, about, as commits stay whole, and make a transaction worth its while.
 pub(crate) const EVENTS_AT_ONCE: usize = 500;
@@ -110,7 +112,7 @@ impl Publisher {
     ) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Kafka { doing, source };
         let id = format!("{prefix}.publisher");
-        let producer = sending::producer(config, &id).map_err(failed("cannot make a producer"))?;
+        let producer = producer::make(config, &id).map_err(failed("cannot make a producer"))?;
         producer.init_transactions(ANSWER_WITHIN).map_err(failed("cannot begin to publish"))?;
         let newest =
             topics::newest(config, prefix).map_err(failed("cannot read what is published"))?;
@@ -207,7 +209,7 @@ impl Publisher {
         }
         tracing::debug!(records = sending.records, "a transaction is sent");
         let producer = self.producer.clone();
-        Ok(blocking(move || sending::commit(&producer, ANSWER_WITHIN)).await?)
+        Ok(blocking(move || producer::commit(&producer, ANSWER_WITHIN)).await?)
     }
 
     /// Takes back what was begun, where trying again may help.

@@ -19,7 +19,7 @@ use crate::{
     bench::load::Measured,
     cluster::publisher::{
         EVENTS_AT_ONCE, EVENTS_MAX, GATHER,
-        sending::{self, Producer},
+        producer::{self, Producer},
     },
     journal::kafka::{KEYS_HEADER, Options, journal_topic, record_of},
 };
@@ -56,7 +56,7 @@ impl All {
 /// that it leaves in its topics. The public records are there before it begins; docket makes them while
 /// it runs.
 pub async fn sent_all(site: &Options, commits: &Commits, at_once: usize) -> anyhow::Result<All> {
-    let mut records: Vec<_> = commits.iter().map(|(_, events)| Public::of(site, events)).collect();
+    let mut records: Vec<_> = commits.iter().map(|(_, events)| Behind::of(site, events)).collect();
     records.reverse();
     let (done, undone) = mpsc::unbounded_channel();
     let (publisher, producer) = (publisher(site).await?, idempotent(&site.brokers)?);
@@ -78,16 +78,16 @@ pub async fn sent_all(site: &Options, commits: &Commits, at_once: usize) -> anyh
     Ok(All { commits: measured?, public, took: begin.elapsed() })
 }
 
-/// The public records of a commit, as they are sent.
-struct Public {
+/// The public records that are behind a commit.
+struct Behind {
     events: usize,
-    records: Vec<sending::Public>,
+    records: Vec<producer::Public>,
 }
 
-impl Public {
+impl Behind {
     fn of(site: &Options, events: &[Recorded]) -> Self {
         let records = events.iter().flat_map(publish);
-        let records = records.map(|record| sending::Public::of(&record, &site.prefix));
+        let records = records.map(|record| producer::Public::of(&record, &site.prefix));
         Self { events: events.len(), records: records.collect() }
     }
 }
@@ -95,7 +95,7 @@ impl Public {
 /// Sends what comes in transactions, until nothing more comes; says how many records it was.
 async fn published(
     producer: Producer,
-    mut undone: mpsc::UnboundedReceiver<Public>,
+    mut undone: mpsc::UnboundedReceiver<Behind>,
 ) -> anyhow::Result<u64> {
     let (mut sent, mut waiting) = (0, VecDeque::new());
     while let Some(first) = next(&mut waiting, &mut undone).await {
@@ -117,9 +117,9 @@ async fn published(
 }
 
 async fn next(
-    waiting: &mut VecDeque<Public>,
-    undone: &mut mpsc::UnboundedReceiver<Public>,
-) -> Option<Public> {
+    waiting: &mut VecDeque<Behind>,
+    undone: &mut mpsc::UnboundedReceiver<Behind>,
+) -> Option<Behind> {
     gather(waiting, undone);
     match waiting.pop_front() {
         Some(next) => Some(next),
@@ -128,17 +128,17 @@ async fn next(
 }
 
 /// Takes what has come.
-fn gather(waiting: &mut VecDeque<Public>, undone: &mut mpsc::UnboundedReceiver<Public>) {
+fn gather(waiting: &mut VecDeque<Behind>, undone: &mut mpsc::UnboundedReceiver<Behind>) {
     waiting.extend(std::iter::from_fn(|| undone.try_recv().ok()));
 }
 
-async fn transact(producer: &Producer, records: Vec<sending::Public>) -> anyhow::Result<u64> {
+async fn transact(producer: &Producer, records: Vec<producer::Public>) -> anyhow::Result<u64> {
     let count = records.len() as u64;
     let producer = producer.clone();
     let transact = move || {
         producer.begin_transaction()?;
-        records.into_iter().try_for_each(|record| sending::send(&producer, record))?;
-        sending::commit(&producer, PATIENCE)
+        records.into_iter().try_for_each(|record| producer::send(&producer, record))?;
+        producer::commit(&producer, PATIENCE)
     };
     tokio::task::spawn_blocking(transact).await??;
     Ok(count)
@@ -146,7 +146,7 @@ async fn transact(producer: &Producer, records: Vec<sending::Public>) -> anyhow:
 
 /// One like docket's.
 async fn publisher(site: &Options) -> anyhow::Result<Producer> {
-    let producer = sending::producer(&site.client(), &format!("{}.publisher", site.prefix))?;
+    let producer = producer::make(&site.client(), &format!("{}.publisher", site.prefix))?;
     let beginning = producer.clone();
     tokio::task::spawn_blocking(move || beginning.init_transactions(PATIENCE)).await??;
     Ok(producer)
